@@ -1,0 +1,50 @@
+# make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
+# make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
+# make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
+# make bench   our batches and training step against torchvision's
+
+PYTHON ?= python3
+BIN := .venv/bin
+NOTEBOOKS ?=
+PROFILE ?=
+
+run: .venv/run
+	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
+
+test: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check a1 tools tests bench
+	$(BIN)/python -m pytest
+	$(BIN)/python tools/nb.py check
+
+full: .venv/run
+	$(BIN)/python tools/nb.py run --full $(NOTEBOOKS)
+
+build: .venv/run
+	$(BIN)/python tools/nb.py build $(NOTEBOOKS)
+
+check: .venv/run
+	$(BIN)/python tools/nb.py check $(NOTEBOOKS)
+
+bench: .venv/dev
+	$(BIN)/python -m bench.bench_loader
+	$(BIN)/python -m bench.bench_step
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format a1 tools tests bench
+
+.venv/run: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/run
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv out
+
+.PHONY: run test full build check bench format clean

@@ -1,0 +1,1 @@
+"""Data sets of the assignment: found, checked, decoded, split and batched."""

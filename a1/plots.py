@@ -1,0 +1,87 @@
+"""How the project's figures look, and those that several notebooks draw."""
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from IPython.display import SVG, display
+from sklearn.metrics import confusion_matrix
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from a1.setup import OUT
+
+# One colour a model in the whole project (Okabe and Ito's colour-blind safe palette).
+COLORS = {
+    "vgg16c": "#D55E00",
+    "resnet18": "#0072B2",
+    "vgg_deep": "#CC79A7",
+    "resnext": "#009E73",
+}
+
+
+def use_plot_style():
+    """Project-wide matplotlib defaults."""
+    plt.rcParams.update({
+        "figure.dpi": 100, "font.size": 10, "axes.titlesize": 11, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False,
+        "figure.constrained_layout.use": True, "svg.hashsalt": "a1",
+    })  # fmt: skip
+
+
+def show_images(images, titles, columns, title_color="black"):
+    """Grid of uint8 images [N, 3, H, W], each under its title."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(1.45 * columns, 1.72 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles):
+        ax.imshow(image.permute(1, 2, 0).cpu())
+        ax.set_title(title, fontsize=9, color=title_color)
+    plt.show()
+
+
+def plot_history(runs, measure, label):
+    """One measure ("acc" or "loss") of each run per epoch: training dashed, validation solid.
+
+    runs: {model name: Run}; the dot marks the epoch whose weights were kept.
+    """
+    fig, ax = plt.subplots(figsize=(7, 3.6))
+    for name, run in runs.items():
+        epochs = [epoch["epoch"] for epoch in run.history]
+        for part, style in (("train", "--"), ("val", "-")):
+            values = [epoch[f"{part}_{measure}"] for epoch in run.history]
+            ax.plot(epochs, values, style, color=COLORS[name], label=f"{name}, {part}")
+        best = run.record["best_epoch"]
+        ax.plot(best, run.history[best - 1][f"val_{measure}"], "o", color=COLORS[name])
+    ax.set(xlabel="epoch", ylabel=label, xticks=epochs[:: max(1, len(epochs) // 10)])
+    ax.legend()
+    return fig, ax
+
+
+def plot_confusion(y, predicted, classes):
+    """Confusion matrix: counts, coloured by the share of the true class."""
+    counts = confusion_matrix(y, predicted, labels=range(len(classes)))
+    fig, ax = plt.subplots(figsize=(4.4, 3.6))
+    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    sns.heatmap(shares, annot=counts, fmt=",d", cmap="Blues", vmin=0, vmax=1, square=True,
+                xticklabels=classes, yticklabels=classes, cbar_kws={"label": "share of the true class"}, ax=ax)  # fmt: skip
+    ax.set(xlabel="predicted class", ylabel="true class")
+    plt.show()
+    return counts
+
+
+def read_events(run):
+    """Scalars of a run's TensorBoard event files: {"loss/val": ([epoch, ...], [value, ...]), ...}."""
+    log = EventAccumulator(str(run.path.parent / "tensorboard" / run.path.stem)).Reload()
+    scalars = {tag: log.Scalars(tag) for tag in log.Tags()["scalars"]}
+    return {
+        tag: ([event.step for event in events], [event.value for event in events])
+        for tag, events in scalars.items()
+    }
+
+
+def show_svg(fig, name):
+    """Show a figure as SVG and leave it as figures/`name`.svg."""
+    path = OUT / "figures" / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, metadata={"Date": None})
+    plt.close(fig)
+    display(SVG(filename=str(path)))

@@ -1,0 +1,230 @@
+"""The run store: a model is trained once, its record is read ever after.
+
+runs/<name>-<key>.json      the record: config, history, metrics, first losses, device, versions, date
+runs/<name>-<key>.npz       the class probabilities of the test part, float16
+runs/<name>-<key>.pt        the best weights          (not committed)
+runs/<name>-<key>.ckpt      an unfinished run         (not committed)
+runs/tensorboard/<name>-<key>/                        event files, written during training
+"""
+
+import datetime
+import hashlib
+import io
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch.utils.tensorboard import SummaryWriter
+
+from a1.files import atomic_write
+from a1.setup import DEVICE, OUT, seed_everything
+from a1.train import Training, evaluate
+
+
+class DamagedFile(Exception):
+    """A record, checkpoint or weights file that is not what was written; the message names it."""
+
+
+def sha256_of(path):
+    """Hex SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def write_sealed(path, content):
+    """Write the JSON object `content` with a hash of itself, so that no change goes unnoticed."""
+    seal = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    with atomic_write(path) as file:
+        file.write((json.dumps({**content, "seal": seal}, indent=1) + "\n").encode())
+
+
+def read_sealed(path):
+    """Read what `write_sealed` wrote; DamagedFile where it is cut short or altered."""
+    try:
+        content = json.loads(Path(path).read_text())
+        seal = content.pop("seal")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DamagedFile(f"{path} is no run record ({error!r})") from None
+    if hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest() != seal:
+        raise DamagedFile(f"{path} was changed after it was written")
+    return content
+
+
+def save_checkpoint(path, training):
+    """Put a Training's whole state on disk, atomically, behind the hash of its bytes."""
+    buffer = io.BytesIO()
+    torch.save(training.state_dict(), buffer)
+    with atomic_write(path) as file:
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+        file.write(buffer.getbuffer())
+
+
+def load_checkpoint(path, training):
+    """Set `training` to the state in `path`; DamagedFile where its bytes do not match their hash."""
+    content = memoryview(Path(path).read_bytes())
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise DamagedFile(f"{path} is damaged or incomplete")
+    training.load_state_dict(torch.load(io.BytesIO(content[32:]), weights_only=True))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as its record tells it."""
+
+    record: dict
+    path: Path  # of the record
+
+    @property
+    def history(self):
+        """One dict per epoch: epoch, train_loss, train_acc, val_loss, val_acc, lr, seconds."""
+        return self.record["history"]
+
+    @property
+    def metrics(self):
+        """Of the best epoch's weights: {train,val,test}_{loss,acc,macro_f1}."""
+        return self.record["metrics"]
+
+    @property
+    def test_probs(self):
+        """Class probabilities of the test part, float32 [N, K]."""
+        with np.load(self.path.with_suffix(".npz")) as file:
+            return file["test_probs"].astype(np.float32)
+
+    def load_weights(self, model):
+        """Put the best epoch's weights into `model`; FileNotFoundError or DamagedFile where they are not there."""
+        path = self.path.with_suffix(".pt")
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path}: the weights stay on the machine that trained them; RETRAIN=1 makes them anew"
+            )
+        if sha256_of(path) != self.record["weights_sha256"]:
+            raise DamagedFile(f"{path} does not match its record")
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model
+
+    def __str__(self):
+        r = self.record
+        minutes = sum(epoch["seconds"] for epoch in self.history) / 60
+        return f"{r['name']}: trained on {r['date']} on {r['device']}, {len(self.history)} epochs in {minutes:.1f} min (best: epoch {r['best_epoch']})"
+
+
+def epoch_line(epoch):
+    """One line about one epoch of a history."""
+    return (
+        f"epoch {epoch['epoch']:3d}   train loss {epoch['train_loss']:.4f} acc {epoch['train_acc']:.4f}"
+        f"   val loss {epoch['val_loss']:.4f} acc {epoch['val_acc']:.4f}   lr {epoch['lr']:.5f}   {epoch['seconds']:.0f} s"
+    )
+
+
+def run_config(make_model, recipe, data):
+    """All that the result depends on: recipe, architecture, data. Its hash is the run's key."""
+    with torch.device("meta"):
+        architecture = repr(make_model())
+    return {"recipe": asdict(recipe), "architecture": architecture, "data": data.fingerprint}
+
+
+def fit_or_load(name, make_model, recipe, data, folder=OUT / "runs"):
+    """Train a model, or read the record of the run that did, and return it as a Run.
+
+    A run is known by a hash of recipe, architecture and data: change one and it is another run. A
+    record is looked for in `folder`, then in runs/. Training saves its state after every epoch and
+    goes on from there when interrupted; damaged files are set aside and the run is made again. Of two
+    processes that ask for the same run, one trains and the other waits. RETRAIN=1 trains in any case.
+    """
+    config = run_config(make_model, recipe, data)
+    key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    path = Path(folder) / f"{name}-{key[:10]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if os.environ.get("RETRAIN") == "1":
+            path.with_suffix(".ckpt").unlink(missing_ok=True)
+        else:
+            for place in dict.fromkeys([path, Path("runs") / path.name]):
+                run = read_run(place, key)
+                if run:
+                    path.with_suffix(".ckpt").unlink(missing_ok=True)  # left by a kill right after the record
+                    print(run, *map(epoch_line, run.history), sep="\n")
+                    return run
+        return train_run(name, make_model, recipe, data, config, key, path)
+
+
+def set_aside(path, error):
+    """Rename a damaged file, and say so."""
+    path.replace(path.with_name(path.name + ".damaged"))
+    print(f"{error}: set aside as {path.name}.damaged, the run is made again")
+
+
+def read_run(path, key):
+    """The Run recorded at `path`, or None where there is none or it is damaged (then it is set aside)."""
+    if not path.exists():
+        return None
+    try:
+        record = read_sealed(path)
+        probs = path.with_suffix(".npz")
+        if record["key"] != key or not probs.exists() or sha256_of(probs) != record["probs_sha256"]:
+            raise DamagedFile(f"{path} does not fit its name or its test probabilities")
+        return Run(record, path)
+    except DamagedFile as error:
+        set_aside(path, error)
+        return None
+
+
+def train_run(name, make_model, recipe, data, config, key, path):
+    """Train from the last checkpoint, or from the start, and write the record."""
+    for leftover in path.parent.glob(f"{path.stem}.*.tmp"):  # of a process killed while it wrote
+        leftover.unlink()
+    seed_everything(recipe.seed)
+    model = make_model().to(DEVICE, memory_format=torch.channels_last)
+    training = Training(model, data, recipe)
+    checkpoint = path.with_suffix(".ckpt")
+    if checkpoint.exists():
+        try:
+            load_checkpoint(checkpoint, training)
+            print(
+                f"{name}: going on after epoch {len(training.history)} of {recipe.epochs}",
+                *map(epoch_line, training.history),
+                sep="\n",
+            )
+        except DamagedFile as error:
+            set_aside(checkpoint, error)
+    events = SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=len(training.history) + 1)
+    while not training.finished:
+        training.epoch()
+        save_checkpoint(checkpoint, training)
+        last = training.history[-1]
+        print(epoch_line(last), flush=True)
+        for measure in ("loss", "acc"):
+            for part in ("train", "val"):
+                events.add_scalar(f"{measure}/{part}", last[f"{part}_{measure}"], last["epoch"])
+    events.close()
+
+    model.load_state_dict(training.best)
+    metrics, probs = {}, None
+    for part in ("train", "val", "test"):  # the test part is read here, once
+        result = evaluate(model, data.loader(part, recipe))
+        probs = result.pop("probs")
+        metrics |= {f"{part}_{measure}": value for measure, value in result.items()}
+    with atomic_write(path.with_suffix(".pt")) as file:
+        torch.save(training.best, file)
+    with atomic_write(path.with_suffix(".npz")) as file:
+        np.savez_compressed(file, test_probs=probs.numpy().astype(np.float16))
+    device = (
+        torch.cuda.get_device_name()
+        if DEVICE.type == "cuda"
+        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    )
+    record = {
+        "name": name, "key": key, "config": config, "data": data.about,
+        "history": training.history, "best_epoch": training.best_epoch + 1, "metrics": metrics,
+        "first_losses": training.first_losses, "parameters": sum(p.numel() for p in model.parameters()),
+        "device": device, "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "weights_sha256": sha256_of(path.with_suffix(".pt")), "probs_sha256": sha256_of(path.with_suffix(".npz")),
+    }  # fmt: skip
+    write_sealed(path, record)  # last: whoever sees the record finds the rest in place
+    checkpoint.unlink(missing_ok=True)
+    return Run(record, path)

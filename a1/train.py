@@ -1,0 +1,192 @@
+"""The training loop, once: recipe, one epoch, evaluation, and a run that can be taken up again."""
+
+import random
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import f1_score
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run besides the model and the data."""
+
+    epochs: int
+    batch_size: int = 128
+    optimizer: str = "sgd"  # a key of OPTIMIZERS
+    lr: float = 0.1  # the schedule's highest
+    weight_decay: float = 5e-4
+    schedule: str = "one_cycle"  # or "plateau": lr / 10 when val_acc stops improving; or "constant"
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None  # largest L2 norm of the whole gradient
+    patience: int | None = None  # stop after so many epochs without a better val_acc
+    augment: tuple = ()  # of "flip", "shift", "color"
+    image_sizes: tuple = ()  # training resolution of the first epochs, in pixels; then the full one
+    amp: bool = True  # mixed precision: float16 on CUDA, bfloat16 on a CPU
+    seed: int = 0
+
+    def size_at(self, epoch: int) -> int:
+        return self.image_sizes[epoch] if epoch < len(self.image_sizes) else 64
+
+
+OPTIMIZERS = {
+    "sgd": lambda params, lr, weight_decay: torch.optim.SGD(
+        params, lr, momentum=0.9, nesterov=True, weight_decay=weight_decay, fused=True
+    ),
+    "adamw": lambda params, lr, weight_decay: torch.optim.AdamW(
+        params, lr, weight_decay=weight_decay, fused=True
+    ),
+}
+
+
+def mixed_precision(device: torch.device, enabled: bool):
+    """Context in which matrix products and convolutions run in 16 bits where that is safe."""
+    dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=enabled)
+
+
+def train_epoch(model, batches, optimizer, recipe, scaler, scheduler=None, on_step=None):
+    """One pass over `batches`; returns mean loss and accuracy per example.
+
+    The reported loss is plain cross-entropy, with or without label smoothing, so that it compares with
+    the validation loss. `on_step(loss)` is called with the minimised loss after every step.
+    """
+    model.train()
+    device = next(model.parameters()).device
+    loss_sum = correct = torch.zeros((), device=device)
+    seen = 0
+    for x, y in batches:
+        with mixed_precision(device, recipe.amp):
+            logits = model(x).float()
+            loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        if recipe.clip_norm:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        if scheduler:
+            scheduler.step()
+        with torch.no_grad():  # sums stay on the device: nothing waits for it in a step
+            loss_sum = loss_sum + F.cross_entropy(logits, y, reduction="sum")
+            correct = correct + (logits.argmax(1) == y).sum()
+        seen += len(y)
+        if on_step:
+            on_step(loss.detach())
+    return {"loss": float(loss_sum) / seen, "acc": float(correct) / seen}
+
+
+@torch.no_grad()
+def evaluate(model, batches, amp=False):
+    """Mean cross-entropy, accuracy, macro-F1 and class probabilities (float32 [N, K], on the CPU)."""
+    model.eval()
+    device = next(model.parameters()).device
+    outputs = []
+    for x, y in batches:
+        with mixed_precision(device, amp):
+            logits = model(x)
+        outputs.append((logits.float(), y))
+    logits, y = (torch.cat(column).cpu() for column in zip(*outputs))
+    predicted = logits.argmax(1)
+    return {
+        "loss": float(F.cross_entropy(logits, y)),
+        "acc": float((predicted == y).float().mean()),
+        "macro_f1": float(f1_score(y, predicted, average="macro")),
+        "probs": logits.softmax(1),
+    }
+
+
+class Training:
+    """One training run, epoch by epoch; `state_dict` holds all that is needed to go on bit for bit."""
+
+    def __init__(self, model, data, recipe):
+        self.model, self.data, self.recipe = model, data, recipe
+        self.device = next(model.parameters()).device
+        self.optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), recipe.lr, recipe.weight_decay)
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=recipe.amp and self.device.type == "cuda"
+        )
+        steps = recipe.epochs * len(data.loader("train", recipe, train=True))
+        schedules = torch.optim.lr_scheduler
+        self.step_scheduler = self.epoch_scheduler = None
+        if recipe.schedule == "one_cycle":
+            self.step_scheduler = schedules.OneCycleLR(
+                self.optimizer, recipe.lr, total_steps=steps, cycle_momentum=False
+            )
+        elif recipe.schedule == "plateau":
+            self.epoch_scheduler = schedules.ReduceLROnPlateau(
+                self.optimizer, mode="max", factor=0.1, patience=2
+            )
+        elif recipe.schedule != "constant":
+            raise ValueError(f"schedule {recipe.schedule!r}: choose one_cycle, plateau or constant")
+        self.history, self.first_losses, self.best = [], [], None
+
+    @property
+    def best_epoch(self) -> int:
+        """Index of the epoch with the highest validation accuracy, the first of equals."""
+        return max(range(len(self.history)), key=lambda epoch: (self.history[epoch]["val_acc"], -epoch))
+
+    @property
+    def finished(self) -> bool:
+        epochs, patience = len(self.history), self.recipe.patience
+        stopped = bool(patience and epochs and epochs - 1 - self.best_epoch >= patience)
+        return stopped or epochs >= self.recipe.epochs
+
+    def epoch(self):
+        """Train one epoch, validate, and keep the weights if they are the best so far."""
+        started, recipe, epoch = time.perf_counter(), self.recipe, len(self.history)
+        first_steps = []
+
+        def keep_first(loss):
+            if epoch == 0 and len(first_steps) < 8:
+                first_steps.append(loss)
+
+        lr = self.optimizer.param_groups[0]["lr"]
+        batches = self.data.loader("train", recipe, train=True, epoch=epoch)
+        train = train_epoch(
+            self.model, batches, self.optimizer, recipe, self.scaler, self.step_scheduler, keep_first
+        )
+        val = evaluate(self.model, self.data.loader("val", recipe), recipe.amp)
+        if self.epoch_scheduler:
+            self.epoch_scheduler.step(val["acc"])
+        self.first_losses += [float(loss) for loss in first_steps]
+        self.history.append({
+            "epoch": epoch + 1, "train_loss": train["loss"], "train_acc": train["acc"],
+            "val_loss": val["loss"], "val_acc": val["acc"], "lr": lr,
+            "seconds": time.perf_counter() - started,
+        })  # fmt: skip
+        if self.best_epoch == epoch:
+            self.best = {
+                name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()
+            }
+
+    def _parts(self):
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler,
+                 "step_scheduler": self.step_scheduler, "epoch_scheduler": self.epoch_scheduler}  # fmt: skip
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state_dict(self):
+        algorithm, words, *position = np.random.get_state()
+        rng = {"python": random.getstate(), "numpy": [algorithm, words.tolist(), *position],
+               "torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}  # fmt: skip
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return {
+            **state,
+            "rng": rng,
+            "history": self.history,
+            "first_losses": self.first_losses,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state):
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.history, self.first_losses, self.best = state["history"], state["first_losses"], state["best"]
+        random.setstate(state["rng"]["python"])
+        np.random.set_state(state["rng"]["numpy"])
+        torch.set_rng_state(state["rng"]["torch"])
+        torch.cuda.set_rng_state_all(state["rng"]["cuda"])

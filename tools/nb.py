@@ -1,0 +1,170 @@
+"""Build, run and check the notebooks.
+
+python tools/nb.py build [NAME ...]        notebooks/NAME.py -> NAME.ipynb, self-contained, prose filled in
+python tools/nb.py run [NAME ...]          execute into out/, the deliverables untouched
+python tools/nb.py run --full [NAME ...]   execute in full on the real data and write the deliverables
+python tools/nb.py check [NAME ...]        is every deliverable whole, fresh and true?
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from a1.files import atomic_write  # noqa: E402
+from tools import readme  # noqa: E402
+from tools.assemble import (  # noqa: E402
+    SOURCES,
+    assemble,
+    carry_outputs,
+    fill_reported,
+    stamp_executed,
+    was_edited,
+)
+from tools.check import check_notebook, typed_numbers  # noqa: E402
+from tools.execute import CellFailed, execute  # noqa: E402
+from tools.inline import BuildError  # noqa: E402
+from tools.prose import read_results  # noqa: E402
+
+
+def write_notebook(notebook, path):
+    nbformat.validate(notebook)
+    with atomic_write(path) as file:
+        file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode())
+
+
+def read_deliverable(path, force=False):
+    """The notebook at `path`, None where there is none; BuildError if it was edited and not `force`."""
+    if not path.exists():
+        return None
+    notebook = nbformat.read(path, as_version=4)
+    if was_edited(notebook) and not force:
+        raise BuildError(
+            f"{path.name} was changed after it was built (in Jupyter?): move the changes into notebooks/{path.stem}.py "
+            f"and restore it with `git checkout {path.name}`, or overwrite it with --force"
+        )
+    return notebook
+
+
+def build(name, root=ROOT, force=False):
+    """Write the deliverable from its source; outputs are kept where the code is unchanged."""
+    path = root / f"{name}.ipynb"
+    old = read_deliverable(path, force)
+    new = assemble(name, root / "notebooks", root / "results")
+    kept = bool(old) and carry_outputs(old, new)
+    write_notebook(new, path)
+    print(f"{path.name}: built, {'outputs kept' if kept else f'not executed: make full NOTEBOOKS={name}'}")
+
+
+def run_copy(name, profile, root=ROOT):
+    """Execute into out/; a row for the table: notebook, profile, data, seconds, headline metrics."""
+    out = root / "out"
+    notebook = assemble(name, root / "notebooks", root / "results", strict=False)
+    (out / "results" / f"{name}.json").unlink(missing_ok=True)
+    try:
+        seconds = execute(notebook, name, root, {"A1_PROFILE": profile, "A1_OUT": "out"})
+    finally:
+        write_notebook(notebook, out / f"{name}.ipynb")
+    results = read_results(out / "results", name)
+    measures = {"_acc": "{:.1%}", "_r2": "R2 {:.3f}"}
+    headline = [
+        f"{key.split('.')[0]} {form.format(value)}"
+        for key, value in results.items()
+        for end, form in measures.items()
+        if key.endswith(f".test{end}")
+    ]
+    return [name, profile, results.get("data", "?"), f"{seconds:.0f}", ", ".join(headline)]
+
+
+def run_full(name, root=ROOT, force=False):
+    """Execute in full on the real data, write results/ and the deliverable."""
+    path, sources, results = root / f"{name}.ipynb", root / "notebooks", root / "results"
+    read_deliverable(path, force)
+    executed = assemble(name, sources, results, strict=False, fill=False)
+    env = {"A1_PROFILE": "full", "A1_OUT": ".", "A1_REQUIRE_DATA": "1"}
+    # The notebook saves its results before its last cell, which shows the saved ones: filled in just in time.
+    seconds = execute(
+        executed, name, root, env, before_cell=lambda cell: fill_reported(cell, read_results(results, name))
+    )
+    stamp_executed(executed, seconds)
+    final = assemble(name, sources, results)
+    if not carry_outputs(executed, final):
+        raise BuildError(f"{name}: the source changed while the notebook ran, run it again")
+    write_notebook(final, path)
+    print(f"{path.name}: executed in {seconds:.0f} s")
+
+
+def check(name, root=ROOT):
+    """Problems of one deliverable, each a sentence."""
+    path = root / f"{name}.ipynb"
+    source = (root / "notebooks" / f"{name}.py").read_text()
+    problems = [
+        f"the source types the number {number} where a result belongs" for number in typed_numbers(source)
+    ]
+    if not path.exists():
+        return [*problems, f"not built: make full NOTEBOOKS={name}"]
+    try:
+        built = assemble(name, root / "notebooks", root / "results")
+    except BuildError as error:
+        return [*problems, str(error)]
+    return problems + check_notebook(nbformat.read(path, as_version=4), built, path.stat().st_size)
+
+
+def default_profile():
+    """full where torch sees a GPU, else quick; asked of a child, so that this process stays light."""
+    code = "import torch; print('full' if torch.cuda.is_available() else 'quick')"
+    return (
+        os.environ.get("A1_PROFILE")
+        or subprocess.run(
+            [sys.executable, "-c", code], text=True, capture_output=True, check=True
+        ).stdout.strip()
+    )
+
+
+def print_table(rows):
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(str(value).ljust(width) for value, width in zip(row, widths)).rstrip())
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=["build", "run", "check"])
+    parser.add_argument("names", nargs="*", help="notebooks, such as a1_part_1; all by default")
+    parser.add_argument("--full", action="store_true", help="run: write the deliverables")
+    parser.add_argument("--profile", choices=["quick", "full"], help="run: default full on a GPU, else quick")
+    parser.add_argument("--force", action="store_true", help="overwrite a deliverable that was edited")
+    options = parser.parse_intermixed_args()
+    names = [Path(name).stem for name in options.names] or sorted(path.stem for path in SOURCES.glob("*.py"))
+    try:
+        if options.action == "build":
+            for name in names:
+                build(name, force=options.force)
+            readme.update()
+        elif options.action == "check":
+            problems = [f"{name}: {problem}" for name in names for problem in check(name)] + readme.problems()
+            print(*problems or [f"{len(names)} notebook(s) and the README: whole, fresh and true"], sep="\n")
+            sys.exit(bool(problems))
+        elif options.full:
+            for name in names:
+                run_full(name, force=options.force)
+            readme.update()
+        else:
+            profile = options.profile or default_profile()
+            rows = [run_copy(name, profile) for name in names]
+            print_table([["notebook", "profile", "data", "seconds", "test"], *rows])
+            print("executed copies: out/")
+    except (BuildError, CellFailed) as error:
+        sys.exit(f"\n{error}")
+
+
+if __name__ == "__main__":
+    main()
