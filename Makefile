@@ -1,6 +1,7 @@
 # make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
+# make pdf     typeset part_v/a1_part_5.tex (needs LaTeX, see README); the checkpoint version in out/part_v/
 # make bench   our batches and training step against torchvision's
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check a1 tools tests bench
+	$(BIN)/ruff format --check a1 tools tests bench part_v
 	$(BIN)/python -m pytest
 	$(BIN)/python tools/nb.py check
 
@@ -30,9 +31,19 @@ bench: .venv/dev
 	$(BIN)/python -m bench.bench_loader
 	$(BIN)/python -m bench.bench_step
 
+# The hash of the source goes into the PDF: a test compares it with the committed .tex.
+pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("part_v/a1_part_5.tex", "rb").read()).hexdigest())')
+pdf: LATEXMK = latexmk -pdf -silent -interaction=nonstopmode -halt-on-error -outdir=../out/part_v -usepretex
+pdf:
+	mkdir -p out/part_v
+	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}' a1_part_5.tex
+	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}\def\Checkpoint{}' -jobname=a1_part_5_checkpoint a1_part_5.tex
+	! grep -E '^(Overfull|Underfull|LaTeX Warning|Package [a-z]+ Warning)' out/part_v/*.log
+	cp out/part_v/a1_part_5.pdf part_v/
+
 format: .venv/dev
 	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format a1 tools tests bench
+	$(BIN)/ruff format a1 tools tests bench part_v
 
 .venv/run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else 0'
@@ -47,4 +58,4 @@ format: .venv/dev
 clean:
 	rm -rf .venv out
 
-.PHONY: run test full build check bench format clean
+.PHONY: run test full build check bench pdf format clean

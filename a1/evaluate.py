@@ -15,6 +15,5 @@ def class_report(y, predicted, classes):
     """Precision, recall, F1 and support per class, and their unweighted mean: a DataFrame."""
     columns = precision_recall_fscore_support(y, predicted, labels=range(len(classes)), zero_division=0)
     table = pd.DataFrame(dict(zip(["precision", "recall", "F1", "images"], columns)), index=classes)
-    table.loc["macro average"] = table.mean()
-    table.loc["macro average", "images"] = table["images"][:-1].sum()
-    return table.astype({"images": int})
+    average = table.mean().to_frame("macro average").T.assign(images=table["images"].sum())
+    return pd.concat([table, average])

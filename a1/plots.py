@@ -64,6 +64,7 @@ def plot_confusion(y, predicted, classes):
     sns.heatmap(shares, annot=counts, fmt=",d", cmap="Blues", vmin=0, vmax=1, square=True,
                 xticklabels=classes, yticklabels=classes, cbar_kws={"label": "share of the true class"}, ax=ax)  # fmt: skip
     ax.set(xlabel="predicted class", ylabel="true class")
+    ax.grid(False)
     plt.show()
     return counts
 

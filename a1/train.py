@@ -107,9 +107,9 @@ class Training:
         self.model, self.data, self.recipe = model, data, recipe
         self.device = next(model.parameters()).device
         self.optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), recipe.lr, recipe.weight_decay)
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=recipe.amp and self.device.type == "cuda"
-        )
+        # A small first scale: at the default 65536 the first steps overflow, are skipped, and schedulers warn.
+        on_cuda = recipe.amp and self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1024.0, enabled=on_cuda)
         steps = recipe.epochs * len(data.loader("train", recipe, train=True))
         schedules = torch.optim.lr_scheduler
         self.step_scheduler = self.epoch_scheduler = None

@@ -81,7 +81,11 @@ def encode(image, format):
 
 def assert_same(loaded, expected):
     assert torch.equal(loaded.images, expected.images) and torch.equal(loaded.labels, expected.labels)
-    assert (loaded.names, loaded.fingerprint, loaded.notes) == (expected.names, expected.fingerprint, expected.notes)
+    assert (loaded.names, loaded.fingerprint, loaded.notes) == (
+        expected.names,
+        expected.fingerprint,
+        expected.notes,
+    )
 
 
 def forbid_decoding(monkeypatch):
@@ -91,21 +95,25 @@ def forbid_decoding(monkeypatch):
     monkeypatch.setattr(images, "decode_all", decode_all)
 
 
-# ------------------------------------------------------------------------------------------ find
-
-
 @pytest.mark.parametrize("place", ["named", "data", "colab/content", "colab/content/drive/MyDrive"])
 @pytest.mark.parametrize(
-    "kind", ["zip", "zip, wrapped", "zip, second download", "folder", "folder, wrapped", "folder, wrapped twice"]
+    "kind",
+    ["zip", "zip, wrapped", "zip, second download", "folder", "folder, wrapped", "folder, wrapped twice"],
 )
 def test_data_set_is_found_and_loaded(place, kind, photos, monkeypatch):
     if place == "named":
         monkeypatch.setenv("A1_DATA", "named")
     if kind.startswith("zip"):
         name = "cnn_dataset (1).zip" if kind == "zip, second download" else "cnn_dataset.zip"
-        expected = write_zip(Path(place, name), photos, inside="cnn_dataset/" if kind == "zip, wrapped" else "")
+        expected = write_zip(
+            Path(place, name), photos, inside="cnn_dataset/" if kind == "zip, wrapped" else ""
+        )
     else:
-        wrapping = {"folder": "", "folder, wrapped": "cnn_dataset", "folder, wrapped twice": "cnn_dataset/cnn_dataset"}
+        wrapping = {
+            "folder": "",
+            "folder, wrapped": "cnn_dataset",
+            "folder, wrapped twice": "cnn_dataset/cnn_dataset",
+        }
         expected = write_folder(Path(place, wrapping[kind]), photos)
     assert find_cnn_dataset() == expected
     loaded = load_cnn_dataset(find_cnn_dataset())
@@ -134,7 +142,9 @@ def test_data_folder_is_searched_where_the_named_one_holds_no_photos(photos, mon
 def test_named_place_must_be_a_folder(named, photos, monkeypatch):
     write_zip("data/cnn_dataset.zip", photos)
     monkeypatch.setenv("A1_DATA", named)
-    with pytest.raises(DataError, match=f"A1_DATA is set to {named}, which is not a folder: correct it or unset it"):
+    with pytest.raises(
+        DataError, match=f"A1_DATA is set to {named}, which is not a folder: correct it or unset it"
+    ):
         find_cnn_dataset()
 
 
@@ -142,9 +152,6 @@ def test_no_data():
     assert find_cnn_dataset() is None
     write_folder("data", {"README.md": b"text", "other.zip": b"text"})
     assert find_cnn_dataset() is None
-
-
-# ------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -174,20 +181,26 @@ def test_empty_class(form, photos):
     else:
         source = write_folder("cnn_dataset", files)
         (source / "food").mkdir()
-    with pytest.raises(DataError, match=f"{source} has no images in food/; it needs dogs/, food/ and vehicles/"):
+    with pytest.raises(
+        DataError, match=f"{source} has no images in food/; it needs dogs/, food/ and vehicles/"
+    ):
         load_cnn_dataset(source)
 
 
 @pytest.mark.parametrize("form", [write_zip, write_folder])
 def test_missing_class(form, photos):
     source = form("cnn_dataset", {name: data for name, data in photos.items() if name.startswith("dogs")})
-    with pytest.raises(DataError, match="has no images in food/, vehicles/; it needs dogs/, food/ and vehicles/"):
+    with pytest.raises(
+        DataError, match="has no images in food/, vehicles/; it needs dogs/, food/ and vehicles/"
+    ):
         load_cnn_dataset(source)
 
 
 @pytest.mark.parametrize("form", [write_zip, write_folder])
 def test_text_file_among_images(form, photos):
-    loaded = load_cnn_dataset(form("cnn_dataset", {**photos, "dogs/readme.txt": b"text", "notes.txt": b"text"}))
+    loaded = load_cnn_dataset(
+        form("cnn_dataset", {**photos, "dogs/readme.txt": b"text", "notes.txt": b"text"})
+    )
     assert len(loaded.names) == 36
     assert loaded.notes == ["1 x not an image file, passed over: dogs/readme.txt"]
 
@@ -201,11 +214,15 @@ def test_few_damaged_images_are_left_out_and_named(form, photos):
     kept = [i for i, name in enumerate(healthy.names) if name not in damaged]
     assert loaded.notes == ["3 x damaged, left out: dogs/3.jpg, dogs/4.jpg, food/5.jpg"]
     assert loaded.names == [healthy.names[i] for i in kept]
-    assert torch.equal(loaded.images, healthy.images[kept]) and torch.equal(loaded.labels, healthy.labels[kept])
+    assert torch.equal(loaded.images, healthy.images[kept]) and torch.equal(
+        loaded.labels, healthy.labels[kept]
+    )
 
 
 def test_long_lists_of_repairs_are_cut_short(photos):
-    loaded = load_cnn_dataset(write_zip("cnn_dataset.zip", {**photos, **{f"dogs/{n}.jpg": b"" for n in range(1, 5)}}))
+    loaded = load_cnn_dataset(
+        write_zip("cnn_dataset.zip", {**photos, **{f"dogs/{n}.jpg": b"" for n in range(1, 5)}})
+    )
     assert loaded.notes == ["4 x damaged, left out: dogs/1.jpg, dogs/2.jpg, dogs/3.jpg ..."]
 
 
@@ -229,8 +246,12 @@ def test_many_damaged_images_are_an_error(per_class, allowed, photos):
     good = photos["dogs/1.jpg"]
     files = {f"{name}/{number}.jpg": good for name in CLASSES for number in range(1, per_class + 1)}
     damaged = {f"food/{number}.jpg": b"" for number in range(1, allowed + 1)}
-    assert len(load_cnn_dataset(write_zip("cnn_dataset.zip", files | damaged)).names) == 3 * per_class - allowed
-    message = f"{allowed + 1} of {3 * per_class} images are damaged, dogs/2.jpg first. Download the data set again"
+    assert (
+        len(load_cnn_dataset(write_zip("cnn_dataset.zip", files | damaged)).names) == 3 * per_class - allowed
+    )
+    message = (
+        f"{allowed + 1} of {3 * per_class} images are damaged, dogs/2.jpg first. Download the data set again"
+    )
     with pytest.raises(DataError, match=message):
         load_cnn_dataset(write_zip("cnn_dataset.zip", files | damaged | {"dogs/2.jpg": b""}))
 
@@ -238,7 +259,9 @@ def test_many_damaged_images_are_an_error(per_class, allowed, photos):
 def test_class_without_a_readable_image(photos):
     files = {name: data for name, data in photos.items() if name.startswith(("dogs", "food"))}
     with pytest.raises(DataError, match="a class has no readable image left"):
-        load_cnn_dataset(write_zip("cnn_dataset.zip", {**files, "vehicles/1.jpg": b"", "vehicles/2.jpg": b""}))
+        load_cnn_dataset(
+            write_zip("cnn_dataset.zip", {**files, "vehicles/1.jpg": b"", "vehicles/2.jpg": b""})
+        )
 
 
 @pytest.mark.parametrize(
@@ -277,7 +300,9 @@ def test_other_sizes_are_cropped_to_the_central_square(size, photos):
     assert loaded.notes == ["1 x cropped and resized to 64x64: dogs/13.png"]
     pixels = loaded.images[loaded.names.index("dogs/13.png")].float()
     difference = (pixels - torch.tensor([0, 0, 255])[:, None, None]).abs()
-    assert difference[:, 8:-8, 8:-8].max() == 0 and difference.max() < 100  # the filter reaches over the crop's border
+    assert (
+        difference[:, 8:-8, 8:-8].max() == 0 and difference.max() < 100
+    )  # the filter reaches over the crop's border
 
 
 def test_both_repairs_of_one_image_are_stated():
@@ -288,7 +313,9 @@ def test_both_repairs_of_one_image_are_stated():
 
 @pytest.mark.parametrize("form", ["zip", "folder"])
 def test_unwritable_cache_folder(form, photos, monkeypatch):
-    source = write_zip("read_only/cnn_dataset.zip", photos) if form == "zip" else write_folder("read_only", photos)
+    source = (
+        write_zip("read_only/cnn_dataset.zip", photos) if form == "zip" else write_folder("read_only", photos)
+    )
     folder = Path("read_only")
     before = sorted(os.listdir(folder))
     folder.chmod(0o555)
@@ -311,11 +338,16 @@ def test_full_disk(photos, monkeypatch):
 
     monkeypatch.setattr(np, "savez", savez)
     loaded = load_cnn_dataset(write_zip("here/cnn_dataset.zip", photos))
-    assert len(loaded.names) == 36 and "here is read-only or full: the decoded images are not cached" in loaded.notes[0]
+    assert (
+        len(loaded.names) == 36
+        and "here is read-only or full: the decoded images are not cached" in loaded.notes[0]
+    )
     assert os.listdir("here") == ["cnn_dataset.zip"]
 
 
-@pytest.mark.parametrize("path", ["../dogs/1.jpg", "dogs/../../1.jpg", "/dogs/1.jpg", "..\\dogs\\1.jpg", "../other"])
+@pytest.mark.parametrize(
+    "path", ["../dogs/1.jpg", "dogs/../../1.jpg", "/dogs/1.jpg", "..\\dogs\\1.jpg", "../other"]
+)
 def test_zip_with_paths_that_climb_out(path, photos):
     source = write_zip("inside/cnn_dataset.zip", {**photos, path: b"text"})
     with pytest.raises(DataError, match="which climbs out of its folder: do not use this file") as error:
@@ -325,7 +357,9 @@ def test_zip_with_paths_that_climb_out(path, photos):
 
 
 def test_class_folders_at_two_places(photos):
-    source = write_zip("cnn_dataset.zip", {**photos, **{f"copy/{name}": data for name, data in photos.items()}})
+    source = write_zip(
+        "cnn_dataset.zip", {**photos, **{f"copy/{name}": data for name, data in photos.items()}}
+    )
     message = r"holds the class folders more than once \(in copy, the root\): keep one of them"
     with pytest.raises(DataError, match=message):
         load_cnn_dataset(source)
@@ -369,9 +403,6 @@ def test_fingerprint_changes_with_names_and_contents(change, photos):
     assert load_cnn_dataset(write_zip("b/cnn_dataset.zip", changed)).fingerprint != before.fingerprint
 
 
-# ----------------------------------------------------------------------------------------- cache
-
-
 @pytest.mark.parametrize("form", [write_zip, write_folder])
 def test_second_load_does_not_decode(form, photos, monkeypatch):
     source = form("here/cnn_dataset", {**photos, "dogs/1.jpg": b"", "dogs/readme.txt": b"text"})
@@ -381,7 +412,11 @@ def test_second_load_does_not_decode(form, photos, monkeypatch):
     second = load_cnn_dataset(source)
     assert len(first.notes) == 2
     assert_same(second, first)
-    assert second.source == first.source and second.images.dtype == torch.uint8 and second.labels.dtype == torch.int64
+    assert (
+        second.source == first.source
+        and second.images.dtype == torch.uint8
+        and second.labels.dtype == torch.int64
+    )
 
 
 def test_cache_is_rebuilt_when_the_zip_changes(photos):
@@ -447,7 +482,9 @@ def test_damaged_cache_is_rebuilt(damage, photos, monkeypatch):
     assert_same(load_cnn_dataset(source), first)
 
 
-@pytest.mark.parametrize("content", [{}, {"meta": "{}"}, {"meta": "[1]"}, {"meta": "{"}, {"meta": np.array([{}])}])
+@pytest.mark.parametrize(
+    "content", [{}, {"meta": "{}"}, {"meta": "[1]"}, {"meta": "{"}, {"meta": np.array([{}])}]
+)
 def test_cache_of_another_version_is_rebuilt(content, photos):
     source = write_zip("cnn_dataset.zip", photos)
     np.savez(CACHE, **content)
@@ -474,15 +511,14 @@ def test_interrupted_cache_write_leaves_nothing(earlier, photos, monkeypatch):
     assert len(load_cnn_dataset(source).names) == 36
 
 
-# ----------------------------------------------------------------------------------------- split
-
-
 def random_set(*counts, seed=0):
     """ImageSet of random pixels, counts[k] images of class k."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (sum(counts), 3, 64, 64), generator=generator, dtype=torch.uint8)
     labels = torch.repeat_interleave(torch.tensor(counts))
-    return ImageSet(pixels, labels, [str(n) for n in range(sum(counts))], f"files {counts} {seed}", "random pixels", [])
+    return ImageSet(
+        pixels, labels, [str(n) for n in range(sum(counts))], f"files {counts} {seed}", "random pixels", []
+    )
 
 
 @pytest.mark.parametrize("counts", [(20, 20, 20), (33, 20, 47), (100, 60, 21)])
@@ -517,16 +553,15 @@ def test_identical_photos_stay_on_one_side():
 
 def test_record_states_the_split():
     data = random_set(20, 20, 20)
-    first, again, other = (ImageSplits(data, split_indices(data.images, data.labels, seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        ImageSplits(data, split_indices(data.images, data.labels, seed)) for seed in (0, 0, 1)
+    )
     assert first.about == again.about and first.fingerprint == again.fingerprint
     assert first.about["split"] != other.about["split"] and first.fingerprint != other.fingerprint
     assert first.about["sizes"] == {"train": 42, "val": 9, "test": 9}
     assert (first.about["source"], first.about["files"]) == (data.source, data.fingerprint)
     other_files = ImageSplits(random_set(20, 20, 20, seed=1), first.indices)
     assert other_files.about["split"] == first.about["split"] and other_files.fingerprint != first.fingerprint
-
-
-# --------------------------------------------------------------------------------------- batches
 
 
 @pytest.fixture(scope="module")
@@ -601,14 +636,18 @@ def test_training_batches_are_reproducible(splits):
 
 
 def test_every_epoch_is_a_new_order_of_the_training_part(splits):
-    loader = ImageLoader(torch.arange(40.0).reshape(40, 1, 1, 1), torch.arange(40), 8, 0.0, 1.0, train=True, size=1)
+    loader = ImageLoader(
+        torch.arange(40.0).reshape(40, 1, 1, 1), torch.arange(40), 8, 0.0, 1.0, train=True, size=1
+    )
     first, second = gather(loader), gather(loader)
     for x, y in (first, second):
         assert sorted(y.tolist()) == list(range(40)) and torch.equal(x.flatten(), y.float())
     assert not torch.equal(first[1], second[1]) and not torch.equal(first[1], torch.arange(40))
 
 
-@pytest.mark.parametrize("batch_size, sizes", [(16, [16, 16]), (21, [21, 21]), (41, [41]), (42, [42]), (64, [42])])
+@pytest.mark.parametrize(
+    "batch_size, sizes", [(16, [16, 16]), (21, [21, 21]), (41, [41]), (42, [42]), (64, [42])]
+)
 def test_incomplete_last_training_batch_is_dropped_unless_it_is_the_only_one(batch_size, sizes, splits):
     recipe = Recipe(epochs=1, batch_size=batch_size)
     loader = splits.loader("train", recipe, train=True)
@@ -618,7 +657,10 @@ def test_incomplete_last_training_batch_is_dropped_unless_it_is_the_only_one(bat
 
 
 def test_first_epochs_are_smaller(splits):
-    sides = [next(iter(splits.loader("train", EVERYTHING, train=True, epoch=epoch)))[0].shape[2:] for epoch in range(4)]
+    sides = [
+        next(iter(splits.loader("train", EVERYTHING, train=True, epoch=epoch)))[0].shape[2:]
+        for epoch in range(4)
+    ]
     assert sides == [(16, 16), (32, 32), (64, 64), (64, 64)]
     assert next(iter(splits.loader("val", EVERYTHING, epoch=0)))[0].shape[2:] == (64, 64)
 
@@ -647,7 +689,9 @@ def test_random_shift_cuts_each_image_from_its_reflected_surroundings(splits):
     padded = F.pad(x, (3, 3, 3, 3), mode="reflect")
     offsets = []
     for image, surroundings in zip(shifted, padded):
-        windows = {(dy, dx): surroundings[:, dy : dy + 64, dx : dx + 64] for dy in range(7) for dx in range(7)}
+        windows = {
+            (dy, dx): surroundings[:, dy : dy + 64, dx : dx + 64] for dy in range(7) for dx in range(7)
+        }
         found = [offset for offset, window in windows.items() if torch.equal(image, window)]
         assert len(found) == 1
         offsets += found
@@ -671,9 +715,6 @@ def test_color_jitter_keeps_gray_images_gray():
     assert torch.allclose(jittered[:, 1], jittered[:, 2], atol=1e-3)
 
 
-# ------------------------------------------------------------------------------------- stand-in
-
-
 def test_stand_in_is_a_deterministic_image_set():
     drawn, again, other = draw_stand_in(5), draw_stand_in(5), draw_stand_in(5, seed=1)
     assert drawn.images.shape == (15, 3, 64, 64) and drawn.images.dtype == torch.uint8
@@ -693,13 +734,17 @@ def test_stand_in_is_learnt_from_shapes_not_from_mean_colors():
     for inputs, outputs, stride in ((3, 16, 2), (16, 32, 1), (32, 64, 1)):
         convolution = torch.nn.Conv2d(inputs, outputs, 3, stride, padding=1)
         layers += [convolution, torch.nn.BatchNorm2d(outputs), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
-    model = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    model = torch.nn.Sequential(
+        *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 3)
+    )
     recipe = Recipe(epochs=8, batch_size=20, optimizer="adamw", lr=5e-3, augment=("flip",), amp=False)
     training = Training(model, data, recipe)
     while not training.finished:
         training.epoch()
     assert training.history[-1]["val_acc"] > 0.75
 
-    centres = torch.stack([data.images["train"][data.labels["train"] == k].float().mean((0, 2, 3)) for k in range(3)])
+    centres = torch.stack(
+        [data.images["train"][data.labels["train"] == k].float().mean((0, 2, 3)) for k in range(3)]
+    )
     nearest = torch.cdist(data.images["val"].float().mean((2, 3)), centres).argmin(1)
     assert (nearest == data.labels["val"]).float().mean() < 0.5

@@ -29,9 +29,6 @@ def of_type(module, kind):
     return [part for part in module.modules() if isinstance(part, kind)]
 
 
-# ------------------------------------------------------------------------------------------ VGG-16C
-
-
 def test_vgg16c_layers_are_those_of_column_c():
     blocks = [[]]
     for layer in on_meta(VGG16C).features:
@@ -81,9 +78,6 @@ def test_vgg16c_drops_out_after_the_first_two_linear_layers_only():
 def test_vgg16c_output_shape(image_size):
     model = on_meta(VGG16C, num_classes=5, image_size=image_size)
     assert model(torch.empty(2, 3, image_size, image_size, device="meta")).shape == (2, 5)
-
-
-# ---------------------------------------------------------------------------------------- ResNet-18
 
 
 def torchvision_name(name):
@@ -156,9 +150,6 @@ def test_every_convolution_has_its_batch_normalisation(stem):
             pairs.append(tuple(block.shortcut))
     assert all(conv.bias is None and conv.out_channels == bn.num_features for conv, bn in pairs)
     assert len(pairs) == len(of_type(model, nn.Conv2d)) == len(of_type(model, nn.BatchNorm2d)) == 20
-
-
-# --------------------------------------------------------------------- no predefined architecture
 
 
 PREDEFINED = ("torchvision.models.", "torch.hub.", "timm.")

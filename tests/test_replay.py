@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import os
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,9 @@ from a1.train import Recipe, Training, train_epoch
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted((ROOT / "runs").glob("*.json"))
 CONSTRUCTORS = {"resnet18": [ResNet18, partial(ResNet18, stem="3x3")], "vgg16c": [VGG16C]}
-STEPS = 3
-TOLERANCE = 0.02  # relative: 16-bit arithmetic rounds differently on other processors
+# Relative, one per step. In bfloat16 another number of threads or another instruction set moved the losses of
+# the photos by up to 0.1%, 0.3% and 0.3%; another seed moved one of them by 5% at least.
+TOLERANCES = np.array([0.005, 0.01, 0.01])
 
 
 def recipe_of(record):
@@ -48,22 +48,22 @@ def constructor_of(record):
     return None
 
 
-def replay(make_model, recipe, data, steps=STEPS):
+def replay(make_model, recipe, data):
     """Losses of a run's first training steps, made again."""
     seed_everything(recipe.seed)
     model = make_model().to(DEVICE, memory_format=torch.channels_last)
     run = Training(model, data, recipe)
-    batches = itertools.islice(data.loader("train", recipe, train=True, epoch=0), steps)
+    batches = itertools.islice(data.loader("train", recipe, train=True, epoch=0), len(TOLERANCES))
     losses = []
     train_epoch(model, batches, run.optimizer, recipe, run.scaler, run.step_scheduler, losses.append)
     return [float(loss) for loss in losses]
 
 
 def agree(losses, recorded):
-    return np.allclose(losses, recorded[: len(losses)], rtol=TOLERANCE, atol=0)
+    """Whether losses equal the first recorded ones within the tolerances."""
+    recorded = np.array(recorded[: len(losses)])
+    return bool((abs(losses - recorded) <= TOLERANCES * recorded).all())
 
-
-# -------------------------------------------------------------------------------- the committed records
 
 NONE_YET = pytest.param(None, marks=pytest.mark.skip("no record in runs/ yet"), id="none")
 for_each_record = pytest.mark.parametrize("path", RECORDS or [NONE_YET], ids=lambda path: path.stem)
@@ -74,9 +74,6 @@ def photos():
     """The course's photos and their split, as every run on all of them gets them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        shared = ROOT.parent / "shared" / "data"
-        if not os.environ.get("A1_DATA") and shared.is_dir():
-            patch.setenv("A1_DATA", str(shared))
         source = find_cnn_dataset()
         if source is None:
             pytest.skip("no CNN data set: put cnn_dataset.zip into data/ or name its folder in A1_DATA")
@@ -115,9 +112,6 @@ def test_a_committed_record_replays(path, photos):
     assert agree(losses, record["first_losses"]), (losses, record["first_losses"])
 
 
-# ------------------------------------------------------------------------------------- a record of our own
-
-
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory):
     """The record of a short run on drawn images, and its data."""
@@ -148,7 +142,7 @@ def test_a_record_of_this_code_replays(short_run):
     assert agree(replay(constructor_of(record), recipe_of(record), data), record["first_losses"])
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"augment": ["flip", "shift"]}, {"lr": 1.0}], ids=str)
+@pytest.mark.parametrize("change", [{"seed": 4}, {"augment": ["flip", "shift"]}, {"lr": 0.2}], ids=str)
 def test_a_record_of_another_recipe_does_not(short_run, change):
     record, data = short_run
     other = {**record, "config": {**record["config"], "recipe": {**record["config"]["recipe"], **change}}}

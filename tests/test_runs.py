@@ -80,9 +80,6 @@ def assert_same_result(run, other):
     assert np.array_equal(run.test_probs, other.test_probs)
 
 
-# --------------------------------------------------------------------------------- train once, then read
-
-
 def test_trains_once_then_reads(store, monkeypatch, capsys):
     run = store.ask()
     assert store.epochs == 3
@@ -182,9 +179,6 @@ def test_retrain_ignores_a_checkpoint(store, monkeypatch):
     monkeypatch.setenv("RETRAIN", "1")
     store.ask()
     assert store.epochs == 3
-
-
-# ---------------------------------------------------------------------------------------------- damage
 
 
 def cut(path):
@@ -310,9 +304,6 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path):
         file.write(b"half of the new")
         raise OSError("disk full")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-# ------------------------------------------------------------------------------------ kills and company
 
 
 @pytest.fixture(scope="module")

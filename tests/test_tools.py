@@ -33,7 +33,7 @@ def area(radius):
 def twice(x):
     return 2 * x
 '''
-NOTEBOOK = '''
+NOTEBOOK = """
 # %% [markdown]
 # # Circles
 # The area is {{circle.area:.1f}}, see Figure {{fig:line}}.
@@ -68,7 +68,7 @@ Path("results/a1_part_9.json").write_text(json.dumps({"circle.area": value}))
 # %% tags=["reported"]
 REPORTED = {}
 print(REPORTED)
-'''
+"""
 
 
 @pytest.fixture
@@ -120,11 +120,12 @@ def code_cell(notebook, text):
     return next(cell for cell in notebook.cells if cell.cell_type == "code" and text in cell.source)
 
 
-# ---------------------------------------------------------------------------------------- inlining
-
-
 def test_imports_are_replaced_by_their_source_in_order_once(project):
-    edit(project / f"notebooks/{NAME}.py", "value = area(2)", "from a1.shapes import area, twice\nvalue = area(2)")
+    edit(
+        project / f"notebooks/{NAME}.py",
+        "value = area(2)",
+        "from a1.shapes import area, twice\nvalue = area(2)",
+    )
     code = "\n".join(cell.source for cell in built(project).cells if cell.cell_type == "code")
     assert "from a1" not in code and "import a1" not in code
     assert [code.count(f"def {name}(") for name in ("scale", "area", "twice")] == [1, 1, 1]
@@ -168,7 +169,7 @@ def test_two_definitions_of_one_name_are_refused(project):
 
 
 def test_needs_are_found_in_every_corner_of_a_definition(project):
-    text = '''
+    text = """
     from functools import partial, wraps
     BASE, DEFAULT, LIMIT, KIND, HELP = 1, 2, 3, 4, 5
 
@@ -176,7 +177,7 @@ def test_needs_are_found_in_every_corner_of_a_definition(project):
     def f(x: KIND, y=DEFAULT, *, HELP=0):
         LOCAL = [BASE for BASE in (1, 2)]
         return lambda: LIMIT + HELP
-    '''
+    """
     (project / "a1/corner.py").write_text(textwrap.dedent(text))
     inliner = Inliner(project / f"notebooks/{NAME}.py")
     inliner.cell("from functools import partial, wraps")
@@ -192,9 +193,6 @@ def test_toolbox_cells_are_collapsed(project):
     cell = code_cell(built(project), "def scale")
     assert cell.source.startswith("# @title") and cell.metadata["cellView"] == "form"
     assert cell.metadata["jupyter"]["source_hidden"]
-
-
-# ------------------------------------------------------------------------------------------- prose
 
 
 def test_prose_is_filled_from_results_and_figures_are_numbered(project):
@@ -233,9 +231,6 @@ def test_a_missing_result_may_wait_for_the_first_run(project):
 
 def test_typed_percentages_are_found_and_placeholders_are_not():
     assert typed_numbers("reaches 94.2% and {{a.test_acc:.1%}}, 95% interval") == ["94.2%"]
-
-
-# ------------------------------------------------------------------------------------------- check
 
 
 def test_a_whole_fresh_and_true_notebook_has_no_problems(project):
@@ -365,9 +360,6 @@ def test_check_reports_a_missing_result_and_a_missing_notebook(project):
     assert any("types the number 97.3%" in problem for problem in nb.check(NAME, project))
 
 
-# ------------------------------------------------------------------------------- build and execute
-
-
 def test_build_keeps_outputs_while_only_prose_changes(project):
     path = project / f"{NAME}.ipynb"
     nb.write_notebook(executed(project), path)
@@ -417,18 +409,26 @@ def test_a_full_run_writes_results_and_a_deliverable_without_problems(project):
 def test_a_failing_cell_is_named(tmp_path, capfd):
     cells = [nbformat.v4.new_code_cell(source) for source in ("x = 1", "x / 0")]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    with pytest.raises(CellFailed, match=r"demo, code cell 2 of 2 failed:\nx / 0(.|\n)*ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        CellFailed, match=r"demo, code cell 2 of 2 failed:\nx / 0(.|\n)*ZeroDivisionError: division by zero"
+    ):
         execute(notebook, "demo", tmp_path, {})
     assert "Warning" not in capfd.readouterr().err
 
 
 def test_the_readme_table_comes_from_results(project):
-    (project / f"results/{NAME}.json").write_text('{"net.test_acc": 0.9512, "net.test_loss": 0.2, "circle.area": 1}')
+    (project / f"results/{NAME}.json").write_text(
+        '{"net.test_acc": 0.9512, "net.test_loss": 0.2, "circle.area": 1}'
+    )
     assert readme.problems(project)
     readme.update(project)
     assert f"| [{NAME}]({NAME}.ipynb) | `net` | 95.12% | 0.200 |" in (project / "README.md").read_text()
     assert readme.problems(project) == []
     edit(project / "README.md", "95.12%", "99.12%")
     assert "differs from results/" in readme.problems(project)[0]
-    (project / "README.md").write_text("Our net is right in 99.1% of cases.\n<!-- results -->\n" + readme.table(project) + "<!-- /results -->\n")
+    (project / "README.md").write_text(
+        "Our net is right in 99.1% of cases.\n<!-- results -->\n"
+        + readme.table(project)
+        + "<!-- /results -->\n"
+    )
     assert "99.1%" in readme.problems(project)[0]

@@ -60,9 +60,6 @@ def scripted_validation(monkeypatch):
     return script
 
 
-# ----------------------------------------------------------------------------------------- an epoch
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_reported_loss_is_plain_cross_entropy_per_example(uneven, smoothing):
     model, x, y, batches = uneven
@@ -121,9 +118,6 @@ def test_mixed_precision_runs_and_stays_near_full_precision():
     assert losses[True] == pytest.approx(losses[False], rel=0.03)
 
 
-# ---------------------------------------------------------------------------------------- schedules
-
-
 def learning_rates(recipe):
     """The learning rate of every optimizer step of a run."""
     training, rates = training_for(recipe), []
@@ -165,9 +159,6 @@ def test_sizes_of_the_first_epochs():
     assert [recipe.size_at(epoch) for epoch in range(4)] == [32, 48, 64, 64]
 
 
-# --------------------------------------------------------------------- the best epoch, and stopping
-
-
 def test_early_stopping_keeps_the_best_epochs_weights(scripted_validation):
     scripted_validation([0.5, 0.7, 0.6, 0.7, 0.65, 0.9, 0.9])
     training = training_for(recipe_for(epochs=7, patience=3))
@@ -197,9 +188,6 @@ def test_without_patience_every_epoch_is_trained(scripted_validation):
     assert len(training.history) == 4 and training.best_epoch == 0
 
 
-# ----------------------------------------------------------------------------------------- evaluate
-
-
 def test_evaluate_is_per_example_and_agrees_with_its_probabilities(uneven):
     model, x, y, batches = uneven
     result = evaluate(model, batches)
@@ -226,9 +214,6 @@ def test_evaluate_changes_nothing_and_draws_nothing():
     assert torch.equal(results[0]["probs"], results[1]["probs"])  # no dropout
 
 
-# --------------------------------------------------------------------------------------- optimizers
-
-
 def test_sgd_has_nesterov_momentum_and_weight_decay():
     w = nn.Parameter(torch.tensor([2.0, -1.0]))
     optimizer = OPTIMIZERS["sgd"]([w], 0.1, 0.01)
@@ -249,9 +234,6 @@ def test_adamw_decays_weights_apart_from_the_gradient():
     optimizer.step()
     decayed = torch.tensor([2.0, -1.0, 3.0]) * (1 - 0.1 * 0.5)
     torch.testing.assert_close(w.detach(), decayed - torch.tensor([0.0, 0.1, -0.1]), atol=1e-4, rtol=0)
-
-
-# ----------------------------------------------------------------------------------- taking up again
 
 
 @pytest.mark.parametrize(

@@ -51,17 +51,23 @@ class Progress:
 
 
 def execute(notebook, name, folder, env, before_cell=None):
-    """Run `notebook` (changed in place) in `folder` with `env` added to the environment; seconds taken.
+    """Run `notebook` (changed in place) in `folder`; seconds taken.
 
+    `env` is added to the environment, None taking a variable out.
     `before_cell(cell)` may change a code cell just before it runs. Raises CellFailed at the first error,
     the outputs so far left in the notebook.
     """
     client = NotebookClient(
-        notebook, timeout=None, startup_timeout=300, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=None,
+        startup_timeout=300,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.create_kernel_manager()
     client.km.transport = "ipc" if os.name == "posix" else "tcp"
-    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **env}
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **env}
+    environment = {name: value for name, value in environment.items() if value is not None}
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this interpreter's environment, no other
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -31,9 +31,6 @@ class DataError(Exception):
     """A data set that is missing or damaged; the message says which file, what is wrong, what to do."""
 
 
-# ------------------------------------------------------------------------------------------ find
-
-
 def data_folders():
     """Existing folders in which data is looked for, in this order: $A1_DATA, data/, Colab, Drive."""
     named = os.environ.get("A1_DATA")
@@ -52,9 +49,6 @@ def find_cnn_dataset():
         if found:
             return found[0]
     return None
-
-
-# ---------------------------------------------------------------------------------------- decode
 
 
 @dataclass
@@ -83,12 +77,16 @@ def list_members(source):
             with zipfile.ZipFile(source) as archive:
                 paths = [info.filename for info in archive.infolist() if not info.is_dir()]
         except ZIP_ERRORS as error:
-            raise DataError(f"{source} cannot be read as a zip, it is damaged or incomplete ({error}). {advice}") from None
+            raise DataError(
+                f"{source} cannot be read as a zip, it is damaged or incomplete ({error}). {advice}"
+            ) from None
     members, passed_over, roots = {}, [], set()
     for path in paths:
         parts = PurePosixPath(path.replace("\\", "/")).parts
         if ".." in parts or path.startswith("/"):
-            raise DataError(f"{source} holds the path {path}, which climbs out of its folder: do not use this file. {advice}")
+            raise DataError(
+                f"{source} holds the path {path}, which climbs out of its folder: do not use this file. {advice}"
+            )
         if "__MACOSX" in parts or len(parts) < 2 or parts[-2] not in CLASSES:
             continue
         if PurePosixPath(path).suffix.lower() not in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
@@ -102,7 +100,9 @@ def list_members(source):
     counts = Counter(member.split("/")[0] for member in members)
     empty = [name for name in CLASSES if not counts[name]]
     if empty:
-        raise DataError(f"{source} has no images in {', '.join(f'{name}/' for name in empty)}; it needs dogs/, food/ and vehicles/. {advice}")
+        raise DataError(
+            f"{source} has no images in {', '.join(f'{name}/' for name in empty)}; it needs dogs/, food/ and vehicles/. {advice}"
+        )
 
     def by_class_and_number(member):
         return [int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", member)], member
@@ -159,18 +159,27 @@ def decode_all(source):
         archive.close()
     damaged = len(repairs.get("damaged", []))
     if damaged > max(10, len(members) // 100):
-        raise DataError(f"{source}: {damaged} of {len(members)} images are damaged, {repairs['damaged'][0]} first. Download the data set again.")
+        raise DataError(
+            f"{source}: {damaged} of {len(members)} images are damaged, {repairs['damaged'][0]} first. Download the data set again."
+        )
     labels = torch.tensor([CLASSES.index(name.split("/")[0]) for name in names])
     if len(labels.unique()) < len(CLASSES):
         raise DataError(f"{source}: a class has no readable image left. Download the data set again.")
     if passed_over:
         repairs["no image file"] = passed_over
     verbs = {"damaged": "damaged, left out", "no image file": "not an image file, passed over"}
-    notes = [f"{len(files)} x {verbs.get(repair, repair)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}" for repair, files in repairs.items()]
-    return ImageSet(torch.from_numpy(images[: len(names)]), labels, names, digest.hexdigest(), f"{source.name}, {len(names):,} photos", notes)
-
-
-# ----------------------------------------------------------------------------------------- cache
+    notes = [
+        f"{len(files)} x {verbs.get(repair, repair)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
+        for repair, files in repairs.items()
+    ]
+    return ImageSet(
+        torch.from_numpy(images[: len(names)]),
+        labels,
+        names,
+        digest.hexdigest(),
+        f"{source.name}, {len(names):,} photos",
+        notes,
+    )
 
 
 def source_signature(source):
@@ -202,23 +211,34 @@ def load_cnn_dataset(source):
             with np.load(folder / cache_name, allow_pickle=False) as cache:
                 meta = json.loads(str(cache["meta"]))
                 if meta.pop("signature") == signature:
-                    return ImageSet(torch.from_numpy(cache["images"]), torch.from_numpy(cache["labels"]), **meta)
+                    return ImageSet(
+                        torch.from_numpy(cache["images"]), torch.from_numpy(cache["labels"]), **meta
+                    )
         except (*ZIP_ERRORS, KeyError, TypeError):
             pass  # absent, damaged or of another version: decode again
     decoded = decode_all(source)
-    meta = {"names": decoded.names, "fingerprint": decoded.fingerprint, "source": decoded.source, "notes": decoded.notes}
+    meta = {
+        "names": decoded.names,
+        "fingerprint": decoded.fingerprint,
+        "source": decoded.source,
+        "notes": decoded.notes,
+    }
     for folder in filter(is_writable, folders):
         try:
             with atomic_write(folder / cache_name) as file:
-                np.savez(file, images=decoded.images.numpy(), labels=decoded.labels.numpy(), meta=json.dumps({**meta, "signature": signature}))
+                np.savez(
+                    file,
+                    images=decoded.images.numpy(),
+                    labels=decoded.labels.numpy(),
+                    meta=json.dumps({**meta, "signature": signature}),
+                )
             return decoded
         except OSError:
             pass  # the disk is full, or read-only in a way that mode bits do not tell
-    decoded.notes.append(f"{folders[0]} is read-only or full: the decoded images are not cached and will be decoded again next time")
+    decoded.notes.append(
+        f"{folders[0]} is read-only or full: the decoded images are not cached and will be decoded again next time"
+    )
     return decoded
-
-
-# ----------------------------------------------------------------------------------------- split
 
 
 def split_indices(images, labels, seed=0, shares=(0.70, 0.15, 0.15)):
@@ -232,13 +252,15 @@ def split_indices(images, labels, seed=0, shares=(0.70, 0.15, 0.15)):
         copies.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), []).append(index)
     groups = list(copies.values())
     group_labels = np.array([int(labels[group[0]]) for group in groups])
-    train, rest = train_test_split(np.arange(len(groups)), train_size=shares[0], stratify=group_labels, random_state=seed)
+    train, rest = train_test_split(
+        np.arange(len(groups)), train_size=shares[0], stratify=group_labels, random_state=seed
+    )
     val_share = shares[1] / (shares[1] + shares[2])
     val, test = train_test_split(rest, train_size=val_share, stratify=group_labels[rest], random_state=seed)
-    return {part: torch.tensor(sorted(i for g in chosen for i in groups[g])) for part, chosen in zip(PARTS, (train, val, test))}
-
-
-# --------------------------------------------------------------------------------------- batches
+    return {
+        part: torch.tensor(sorted(i for g in chosen for i in groups[g]))
+        for part, chosen in zip(PARTS, (train, val, test))
+    }
 
 
 def random_flip(x):
@@ -260,7 +282,9 @@ def random_shift(x, pixels=8):
 def color_jitter(x, strength=0.2):
     """Scale brightness, contrast and saturation of each image (pixels 0 to 255) by 1 +- `strength`."""
     x = x.float()
-    brightness, contrast, saturation = 1 + strength * (2 * torch.rand(3, len(x), 1, 1, 1, device=x.device) - 1)
+    brightness, contrast, saturation = 1 + strength * (
+        2 * torch.rand(3, len(x), 1, 1, 1, device=x.device) - 1
+    )
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = x.mul_(brightness * contrast).add_(brightness * mean * (1 - contrast))
     gray = x.mean(dim=1, keepdim=True)
@@ -318,7 +342,12 @@ class ImageSplits:
         split = hashlib.sha256(b"".join(indices[part].numpy().tobytes() for part in PARTS)).hexdigest()
         self.fingerprint = hashlib.sha256((image_set.fingerprint + split).encode()).hexdigest()
         sizes = {part: len(index) for part, index in indices.items()}
-        self.about = {"source": image_set.source, "files": image_set.fingerprint, "split": split, "sizes": sizes}
+        self.about = {
+            "source": image_set.source,
+            "files": image_set.fingerprint,
+            "split": split,
+            "sizes": sizes,
+        }
 
     def loader(self, part, recipe, train=False, epoch=0):
         """Batches of `part` at the recipe's batch size; those for training as the recipe says for `epoch`."""

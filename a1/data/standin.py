@@ -18,7 +18,12 @@ def random_color(rng, low=0, high=256):
 
 def draw_dog(draw, rng):
     """A face: pointed or hanging ears, eyes, a muzzle with a nose, sometimes a tongue."""
-    fur, ears, muzzle, dark = random_color(rng), random_color(rng), random_color(rng), random_color(rng, 0, 70)
+    fur, ears, muzzle, dark = (
+        random_color(rng),
+        random_color(rng),
+        random_color(rng),
+        random_color(rng, 0, 70),
+    )
     if rng.random() < 0.5:
         draw.polygon([(18, 4), (22, 62), (64, 30), (106, 62), (110, 4), (64, 40)], fill=ears)
     else:
