@@ -70,19 +70,20 @@ def test_a_loss_at_step_t_only_is_answered_by_box_b():
 
 
 MISTAKES = {
-    "forget path dropped": (r"\had\bigl(1-\tnhsq{\vt{c}{t}}\bigr)+\carry{c}{t}}", r"\had\bigl(1-\tnhsq{\vt{c}{t}}\bigr)}"),
+    "forget path dropped": (r"+\overc{\carry{c}{t}}", ""),
     "forget path dropped in box A": (r"+\gr{c}{t+1}\had\vt{f}{t+1}", ""),
     "forget gate of the wrong step in box A": (r"\gr{c}{t+1}\had\vt{f}{t+1}", r"\gr{c}{t+1}\had\vt{f}{t}"),
-    "tanh factor forgotten": (r"\vt{o}{t}\had\bigl(1-\tnhsq{\vt{c}{t}}\bigr)+\carry", r"\vt{o}{t}+\carry"),
+    "tanh factor forgotten": (r"\vt{o}{t}\had\bigl(1-\tnhsq{\vt{c}{t}}\bigr)}+\overc", r"\vt{o}{t}}+\overc"),
     "tanh factor forgotten in box B": (r"{\lo{t}\had\vt{o}{t}\had\bigl(1-\tnhsq{\vt{c}{t}}\bigr)}", r"{\lo{t}\had\vt{o}{t}}"),
-    "future of h dropped": (r"\formulain{h}{\gr{h}{t}}{\lo{t}+\carry{h}{t}}", r"\formulain{h}{\gr{h}{t}}{\lo{t}}"),
-    "own loss of h dropped": (r"\formulain{h}{\gr{h}{t}}{\lo{t}+\carry{h}{t}}", r"\formulain{h}{\gr{h}{t}}{\carry{h}{t}}"),
+    "future of h dropped": (r"+\overg{\carry{h}{t}}", ""),
+    "own loss of h dropped": (r"\overL{\lo{t}}+", ""),
     "new cell for old": (r"\formulain{f}{\gr{f}{t}}{\gr{c}{t}\had\vt{c}{t-1}}", r"\formulain{f}{\gr{f}{t}}{\gr{c}{t}\had\vt{c}{t}}"),
     "i and g swapped": (r"\formulain{i}{\gr{i}{t}}{\gr{c}{t}\had\vt{g}{t}}", r"\formulain{i}{\gr{i}{t}}{\gr{c}{t}\had\vt{i}{t}}"),
     "o from c": (r"\formulain{o}{\gr{o}{t}}{\gr{h}{t}\had\tnh{\vt{c}{t}}}", r"\formulain{o}{\gr{o}{t}}{\gr{h}{t}\had\vt{c}{t}}"),
     "derivative of the sigmoid forgotten": (r"\had\vt{f}{t}\had\bigl(1-\vt{f}{t}\bigr)", ""),
     "derivative of g taken for a sigmoid's": (r"\bigl(1-\vt{g}{t}^{2}\bigr)", r"\vt{g}{t}\had\bigl(1-\vt{g}{t}\bigr)"),
     "one gate left out of the message": (r"\carry{h}{t-1}}{\sumk{\WhT{k}\mm\dl{k}{t}}}", r"\carry{h}{t-1}}{\WhT{1}\mm\dl{1}{t}}"),
+    "sigmoid factor forgotten in box A": (r"\had\bigl(1-\vt{f}{t+1}\bigr)", ""),
     "weights of x for those of h": (r"\gr{x}{t}}{\sumk{\WxT{k}", r"\gr{x}{t}}{\sumk{\WhT{k}"),
     "no sum over time": (r"{\sumt{\dl{k}{t}\mm\vtT{u}{t}}}", r"{\dl{k}{1}\mm\vtT{u}{1}}"),
     "forget gates left out of the Jacobian": (r"\jac{t}}{\diag{\vt{f}{t}}+", r"\jac{t}}{"),
@@ -92,17 +93,12 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_text_breaks_the_agreement(mistake):
-    wrong = replaced(*MISTAKES[mistake])
-    try:
-        error = worst(wrong, n=4, d=4)
-    except RuntimeError as shapes:
-        error = math.inf if "match" in str(shapes) or "size" in str(shapes) else 0
-    assert error > 1e-3
+    assert worst(replaced(*MISTAKES[mistake]), n=4, d=4) > 1e-3
 
 
 def test_the_last_step_treated_as_not_last_breaks():
     later = r"\lo{t}+\sumk{\WhT{k}\mm\dl{k}{t+1}}"
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=r"\(1, 7\)"):  # there is no step 7 of 6
         worst(replaced(r"\formula{B.h}{\gr{h}{t}}{\lo{t}}", rf"\formula{{B.h}}{{\gr{{h}}{{t}}}}{{{later}}}"))
     for message in ("h", "c"):
         start = rf"\formulain{{last.{message}}}{{\carry{{{message}}}{{T}}}}"
@@ -110,12 +106,6 @@ def test_the_last_step_treated_as_not_last_breaks():
 
 
 def test_a_step_in_the_middle_treated_as_last_breaks():
-    boxes_swapped = TEX.replace(r"\formula{A.", r"\formula{X.").replace(r"\formula{B.", r"\formula{A.")
-    boxes_swapped += "".join(
-        rf"\formula{{B.{name}}}{{\gr{{{name}}}{{t}}}}{{\gr{{{name}}}{{t+1}}}}" for name in "ifogch"
-    )
-    with pytest.raises(KeyError):
-        worst(boxes_swapped)
     errors = check.lstm_errors(replaced(r"\lo{t}+\sumk{\WhT{k}\mm\dl{k}{t+1}}", r"\lo{t}"))
     assert errors["box A, h"] > 1e-3 and errors["dL/dh"] < TOLERANCE
 

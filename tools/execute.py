@@ -62,10 +62,9 @@ def execute(notebook, name, folder, env, before_cell=None):
         timeout=None,
         startup_timeout=300,
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # no word of unencrypted sockets, which stay on this machine
         resources={"metadata": {"path": str(folder)}},
     )
-    client.create_kernel_manager()
-    client.km.transport = "ipc" if os.name == "posix" else "tcp"
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **env}
     environment = {name: value for name, value in environment.items() if value is not None}
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this interpreter's environment, no other
