@@ -13,7 +13,7 @@ from a1.setup import OUT
 def save_weights(model, name, metrics, command):
     """Write the model's state as float16 to weights/`name` and list it in the manifest; its path.
 
-    `metrics` are those of the float16 weights; `command` is what makes the file anew.
+    `metrics` are those that the weights must reproduce; `command` is what makes the file anew.
     """
     path = OUT / "weights" / name
     half = {

@@ -45,3 +45,16 @@ def test_claims_of_part_1():
     assert (r["n_images"], r["n_copies"]) == (30_000, 41)
     assert r["resnet18.test_acc"] >= 0.93
     assert r["resnet18.test_acc_low"] < r["resnet18.test_acc"] < r["resnet18.test_acc_high"]
+    assert r["n_test"] and r["resnet18.test_acc_low"] < r["resnet18.val_acc"] < r["resnet18.test_acc_high"]
+    assert round(r["resnet18.test_macro_f1"], 3) == round(r["resnet18.test_acc"], 3)
+    high, low = (r["resnet18.pair_mean"] + sign * 2 * r["resnet18.pair_sd"] for sign in (1, -1))
+    assert r["resnet18.dogs_food"] > high and r["resnet18.food_vehicles"] < low
+    assert 2 < r["resnet18.recall_gap_points"] / r["resnet18.recall_gap_se_points"] < 4
+    assert r["resnet18.vehicles_F1"] > r["resnet18.food_F1"] > r["resnet18.dogs_F1"]
+    assert r["resnet18.wrong_over_90"] < 0.2 * r["resnet18.n_wrong"]
+    assert r["resnet18.surest_wrong"] < 0.95
+
+    history = read_sealed(ROOT / "runs" / f"{r['resnet18.run']}.json")["history"]
+    assert [epoch["epoch"] for epoch in history if epoch["seconds"] > 300] == [7, 8, 9], "busy with other work"
+    val_losses = [epoch["val_loss"] for epoch in history]
+    assert max(val_losses[-3:]) < 1.1 * min(val_losses), "the validation loss levels off and does not rise"
