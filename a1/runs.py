@@ -120,6 +120,13 @@ def epoch_line(epoch):
     )
 
 
+def log_epoch(events, epoch):
+    """Write one epoch of a history to TensorBoard: loss/train, loss/val, acc/train, acc/val."""
+    for measure in ("loss", "acc"):
+        for part in ("train", "val"):
+            events.add_scalar(f"{measure}/{part}", epoch[f"{part}_{measure}"], epoch["epoch"])
+
+
 def run_config(make_model, recipe, data):
     """All that the result depends on: recipe, architecture, data. Its hash is the run's key."""
     with torch.device("meta"):
@@ -191,15 +198,15 @@ def train_run(name, make_model, recipe, data, config, key, path):
             )
         except DamagedFile as error:
             set_aside(checkpoint, error)
-    events = SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=len(training.history) + 1)
+    # Events of the last epochs before a kill may not have reached the disk: they are all written again.
+    events = SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=1)
+    for epoch in training.history:
+        log_epoch(events, epoch)
     while not training.finished:
         training.epoch()
         save_checkpoint(checkpoint, training)
-        last = training.history[-1]
-        print(epoch_line(last), flush=True)
-        for measure in ("loss", "acc"):
-            for part in ("train", "val"):
-                events.add_scalar(f"{measure}/{part}", last[f"{part}_{measure}"], last["epoch"])
+        print(epoch_line(training.history[-1]), flush=True)
+        log_epoch(events, training.history[-1])
     events.close()
 
     model.load_state_dict(training.best)

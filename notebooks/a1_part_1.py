@@ -116,6 +116,7 @@ from a1.runs import (
     load_checkpoint,
     Run,
     epoch_line,
+    log_epoch,
     run_config,
     set_aside,
     read_run,

@@ -55,6 +55,8 @@ def test_claims_of_part_1():
     assert r["resnet18.surest_wrong"] < 0.95
 
     history = read_sealed(ROOT / "runs" / f"{r['resnet18.run']}.json")["history"]
-    assert [epoch["epoch"] for epoch in history if epoch["seconds"] > 300] == [7, 8, 9], "busy with other work"
+    assert [epoch["epoch"] for epoch in history if epoch["seconds"] > 300] == [7, 8, 9], (
+        "busy with other work"
+    )
     val_losses = [epoch["val_loss"] for epoch in history]
     assert max(val_losses[-3:]) < 1.1 * min(val_losses), "the validation loss levels off and does not rise"

@@ -17,7 +17,8 @@ import torch
 from tiny import TinyData, make_tiny, same_tensors, without_seconds
 
 from a1.files import atomic_write
-from a1.runs import DamagedFile, fit_or_load, load_checkpoint, read_sealed, sha256_of, write_sealed
+from a1.plots import read_events
+from a1.runs import DamagedFile, Run, fit_or_load, load_checkpoint, read_sealed, sha256_of, write_sealed
 from a1.setup import DEVICE
 from a1.train import Recipe, Training, evaluate
 
@@ -332,6 +333,17 @@ def assert_ended_like_straight(folder, straight):
     records = [undated(read_sealed(files[".json"])) | {"weights_sha256": None} for files in (found, expected)]
     assert records[0] == records[1]
     assert read_sealed(found[".json"])["weights_sha256"] == sha256_of(found[".pt"])
+    assert_events_are_the_history(Run(read_sealed(found[".json"]), found[".json"]))
+
+
+def assert_events_are_the_history(run):
+    """The TensorBoard files hold every epoch once, whatever became of those that a kill cut short."""
+    events = read_events(run)
+    assert events.keys() == {"loss/train", "loss/val", "acc/train", "acc/val"}
+    for tag, (epochs, values) in events.items():
+        measure, part = tag.split("/")
+        assert epochs == [epoch["epoch"] for epoch in run.history]
+        assert values == pytest.approx([epoch[f"{part}_{measure}"] for epoch in run.history], rel=1e-6)
 
 
 def test_kills_come_at_every_kind_of_point(crashes):
