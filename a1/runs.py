@@ -134,17 +134,17 @@ def run_config(make_model, recipe, data):
     return {"recipe": asdict(recipe), "architecture": architecture, "data": data.fingerprint}
 
 
-def fit_or_load(name, make_model, recipe, data, folder=OUT / "runs"):
+def fit_or_load(name, make_model, recipe, data, folder=None):
     """Train a model, or read the record of the run that did, and return it as a Run.
 
     A run is known by a hash of recipe, architecture and data: change one and it is another run. A
-    record is looked for in `folder`, then in runs/. Training saves its state after every epoch and
+    record is looked for in `folder` (OUT/runs by default), then in runs/. Training saves its state after every epoch and
     goes on from there when interrupted; damaged files are set aside and the run is made again. Of two
     processes that ask for the same run, one trains and the other waits. RETRAIN=1 trains in any case.
     """
     config = run_config(make_model, recipe, data)
     key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    path = Path(folder) / f"{name}-{key[:10]}.json"
+    path = Path(folder or OUT / "runs") / f"{name}-{key[:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if os.environ.get("RETRAIN") == "1":

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training run besides the model and the data."""
+    """The decisions about a training run that may differ from run to run."""
 
     epochs: int
     batch_size: int = 128

@@ -28,7 +28,7 @@ def data_banner(image_set):
         lines = [
             f"> **These are not photos.** No CNN data set was found, so this run uses a {image_set.source}: it shows that "
             "the notebook works, and its numbers mean nothing else. For the real ones, put `cnn_dataset.zip` from the "
-            "course site into `data/` (in Colab: into `/content` or My Drive) and run again."
+            "course site into `data/` (in Colab: into `/content`, or into My Drive and mount it) and run again."
         ]
     return "\n\n".join(lines + [f"- {note}" for note in image_set.notes])
 
