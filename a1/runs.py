@@ -138,9 +138,10 @@ def fit_or_load(name, make_model, recipe, data, folder=None):
     """Train a model, or read the record of the run that did, and return it as a Run.
 
     A run is known by a hash of recipe, architecture and data: change one and it is another run. A
-    record is looked for in `folder` (OUT/runs by default), then in runs/. Training saves its state after every epoch and
-    goes on from there when interrupted; damaged files are set aside and the run is made again. Of two
-    processes that ask for the same run, one trains and the other waits. RETRAIN=1 trains in any case.
+    record is looked for in `folder` (OUT/runs by default), then in runs/. Training saves its state after
+    every epoch and goes on from there when interrupted; damaged files are set aside and the run is made
+    again. Of two processes that ask for the same run, one trains and the other waits. RETRAIN=1 trains in
+    any case, from the start.
     """
     config = run_config(make_model, recipe, data)
     key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

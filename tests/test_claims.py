@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from a1.evaluate import wilson_interval
 from a1.runs import read_sealed, sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,9 @@ def test_claims_of_part_1():
     assert (r["n_images"], r["n_copies"]) == (30_000, 41)
     assert r["resnet18.test_acc"] >= 0.93
     assert r["resnet18.test_acc_low"] < r["resnet18.test_acc"] < r["resnet18.test_acc_high"]
-    assert r["n_test"] and r["resnet18.test_acc_low"] < r["resnet18.val_acc"] < r["resnet18.test_acc_high"]
+    assert r["resnet18.test_acc_low"] < r["resnet18.val_acc"] < r["resnet18.test_acc_high"]
+    low, high = wilson_interval(r["resnet18.val_acc"], r["n_val"])
+    assert low < r["resnet18.test_acc"] < high
     assert round(r["resnet18.test_macro_f1"], 3) == round(r["resnet18.test_acc"], 3)
     high, low = (r["resnet18.pair_mean"] + sign * 2 * r["resnet18.pair_sd"] for sign in (1, -1))
     assert r["resnet18.dogs_food"] > high and r["resnet18.food_vehicles"] < low
