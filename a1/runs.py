@@ -5,6 +5,8 @@ runs/<name>-<key>.npz       the class probabilities of the test part, float16
 runs/<name>-<key>.pt        the best weights          (not committed)
 runs/<name>-<key>.ckpt      an unfinished run         (not committed)
 runs/tensorboard/<name>-<key>/                        event files, written during training
+
+A run on data without a test part is a study: only its record is kept, in runs/studies/ by its name.
 """
 
 import datetime
@@ -13,7 +15,9 @@ import io
 import json
 import os
 import platform
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -112,19 +116,24 @@ class Run:
         return f"{r['name']}: trained on {r['date']} on {r['device']}, {len(self.history)} epochs in {minutes:.1f} min (best: epoch {r['best_epoch']})"
 
 
+def measures_of(epoch):
+    """[(part, measure, value), ...] of one epoch of a history."""
+    names = [name.partition("_") for name in epoch]
+    return [(part, name, epoch[f"{part}_{name}"]) for part, _, name in names if part in ("train", "val")]
+
+
 def epoch_line(epoch):
     """One line about one epoch of a history."""
-    return (
-        f"epoch {epoch['epoch']:3d}   train loss {epoch['train_loss']:.4f} acc {epoch['train_acc']:.4f}"
-        f"   val loss {epoch['val_loss']:.4f} acc {epoch['val_acc']:.4f}   lr {epoch['lr']:.5f}   {epoch['seconds']:.0f} s"
-    )
+    line = f"epoch {epoch['epoch']:3d}"
+    for part, values in groupby(measures_of(epoch), key=lambda measure: measure[0]):
+        line += f"   {part}" + "".join(f" {name} {value:.4f}" for _, name, value in values)
+    return line + f"   lr {epoch['lr']:.5f}   {epoch['seconds']:.0f} s"
 
 
 def log_epoch(events, epoch):
-    """Write one epoch of a history to TensorBoard: loss/train, loss/val, acc/train, acc/val."""
-    for measure in ("loss", "acc"):
-        for part in ("train", "val"):
-            events.add_scalar(f"{measure}/{part}", epoch[f"{part}_{measure}"], epoch["epoch"])
+    """Write one epoch of a history to TensorBoard: loss/train, loss/val, acc/train, ..."""
+    for part, name, value in measures_of(epoch):
+        events.add_scalar(f"{name}/{part}", value, epoch["epoch"])
 
 
 def run_config(make_model, recipe, data):
@@ -134,7 +143,12 @@ def run_config(make_model, recipe, data):
     return {"recipe": asdict(recipe), "architecture": architecture, "data": data.fingerprint}
 
 
-def fit_or_load(name, make_model, recipe, data, folder=None):
+def is_study(data):
+    """Whether runs on these data serve a choice, not a result: there is no test part."""
+    return "test" not in data.about["sizes"]
+
+
+def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True):
     """Train a model, or read the record of the run that did, and return it as a Run.
 
     A run is known by a hash of recipe, architecture and data: change one and it is another run. A
@@ -151,13 +165,14 @@ def fit_or_load(name, make_model, recipe, data, folder=None):
         if os.environ.get("RETRAIN") == "1":
             path.with_suffix(".ckpt").unlink(missing_ok=True)
         else:
-            for place in dict.fromkeys([path, Path("runs") / path.name]):
+            for place in dict.fromkeys([path, Path("runs") / f"{name}-{key[:10]}.json"]):
                 run = read_run(place, key)
                 if run:
                     path.with_suffix(".ckpt").unlink(missing_ok=True)  # left by a kill right after the record
-                    print(run, *map(epoch_line, run.history), sep="\n")
+                    if verbose:
+                        print(run, *map(epoch_line, run.history), sep="\n")
                     return run
-        return train_run(name, make_model, recipe, data, config, key, path)
+        return train_run(name, make_model, recipe, data, config, key, path, verbose)
 
 
 def set_aside(path, error):
@@ -172,8 +187,8 @@ def read_run(path, key):
         return None
     try:
         record = read_sealed(path)
-        probs = path.with_suffix(".npz")
-        if record["key"] != key or not probs.exists() or sha256_of(probs) != record["probs_sha256"]:
+        probs, seal = path.with_suffix(".npz"), record["probs_sha256"]
+        if record["key"] != key or (seal and not (probs.exists() and sha256_of(probs) == seal)):
             raise DamagedFile(f"{path} does not fit its name or its test probabilities")
         return Run(record, path)
     except DamagedFile as error:
@@ -181,8 +196,9 @@ def read_run(path, key):
         return None
 
 
-def train_run(name, make_model, recipe, data, config, key, path):
+def train_run(name, make_model, recipe, data, config, key, path, verbose):
     """Train from the last checkpoint, or from the start, and write the record."""
+    study = is_study(data)  # takes a minute, so it is made again rather than taken up
     for leftover in path.parent.glob(f"{path.stem}.*.tmp"):  # of a process killed while it wrote
         leftover.unlink()
     seed_everything(recipe.seed)
@@ -200,26 +216,29 @@ def train_run(name, make_model, recipe, data, config, key, path):
         except DamagedFile as error:
             set_aside(checkpoint, error)
     # Events of the last epochs before a kill may not have reached the disk: they are all written again.
-    events = SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=1)
-    for epoch in training.history:
-        log_epoch(events, epoch)
-    while not training.finished:
-        training.epoch()
-        save_checkpoint(checkpoint, training)
-        print(epoch_line(training.history[-1]), flush=True)
-        log_epoch(events, training.history[-1])
-    events.close()
+    events = nullcontext() if study else SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=1)
+    with events:
+        for epoch in training.history:
+            log_epoch(events, epoch)
+        while not training.finished:
+            training.epoch()
+            if verbose:
+                print(epoch_line(training.history[-1]), flush=True)
+            if not study:
+                save_checkpoint(checkpoint, training)
+                log_epoch(events, training.history[-1])
 
     model.load_state_dict(training.best)
-    metrics, probs = {}, None
-    for part in ("train", "val", "test"):  # the test part is read here, once
-        result = evaluate(model, data.loader(part, recipe))
-        probs = result.pop("probs")
+    metrics, probs = {}, {}
+    for part in data.about["sizes"]:  # the test part is read here, once
+        result = evaluate(model, data.loader(part, recipe), objective=recipe.objective)
+        probs[part] = result.pop("probs").numpy().astype(np.float16)
         metrics |= {f"{part}_{measure}": value for measure, value in result.items()}
-    with atomic_write(path.with_suffix(".pt")) as file:
-        torch.save(training.best, file)
-    with atomic_write(path.with_suffix(".npz")) as file:
-        np.savez_compressed(file, test_probs=probs.numpy().astype(np.float16))
+    if not study:
+        with atomic_write(path.with_suffix(".pt")) as file:
+            torch.save(training.best, file)
+        with atomic_write(path.with_suffix(".npz")) as file:
+            np.savez_compressed(file, test_probs=probs["test"])
     device = (
         torch.cuda.get_device_name()
         if DEVICE.type == "cuda"
@@ -231,7 +250,8 @@ def train_run(name, make_model, recipe, data, config, key, path):
         "first_losses": training.first_losses, "parameters": sum(p.numel() for p in model.parameters()),
         "device": device, "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "weights_sha256": sha256_of(path.with_suffix(".pt")), "probs_sha256": sha256_of(path.with_suffix(".npz")),
+        "weights_sha256": None if study else sha256_of(path.with_suffix(".pt")),
+        "probs_sha256": None if study else sha256_of(path.with_suffix(".npz")),
     }  # fmt: skip
     write_sealed(path, record)  # last: whoever sees the record finds the rest in place
     checkpoint.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import random
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,10 +11,46 @@ import torch.nn.functional as F
 from sklearn.metrics import f1_score
 
 
+class Classification:
+    """What is minimised and measured where outputs are logits [N, K] and targets class indices [N].
+
+    `sums` are followed in every epoch, per example; the epoch that is `best` by its history keeps its weights.
+    """
+
+    @staticmethod
+    def loss(outputs, y, recipe):
+        return F.cross_entropy(outputs, y, label_smoothing=recipe.label_smoothing)
+
+    @staticmethod
+    def sums(outputs, y):
+        """Over a batch; the loss is plain cross-entropy, smoothing or not, to compare with validation."""
+        return {
+            "loss": F.cross_entropy(outputs, y, reduction="sum"),
+            "acc": (outputs.argmax(1) == y).sum(),
+        }
+
+    @staticmethod
+    def best(history):
+        """Index of the epoch with the highest validation accuracy, the first of equals."""
+        return max(range(len(history)), key=lambda epoch: (history[epoch]["val_acc"], -epoch))
+
+    @staticmethod
+    def metrics(outputs, y):
+        """Mean cross-entropy, accuracy, macro-F1 and class probabilities (float32 [N, K])."""
+        predicted = outputs.argmax(1)
+        return {
+            "loss": float(F.cross_entropy(outputs, y)),
+            "acc": float((predicted == y).float().mean()),
+            "macro_f1": float(f1_score(y, predicted, average="macro")),
+            "probs": outputs.softmax(1),
+        }
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The decisions about a training run that may differ from run to run."""
 
+    objective: ClassVar = Classification  # follows from the task, so it is no decision
     epochs: int
     batch_size: int = 128
     optimizer: str = "sgd"  # a key of OPTIMIZERS
@@ -36,9 +73,13 @@ OPTIMIZERS = {
     "sgd": lambda params, lr, weight_decay: torch.optim.SGD(
         params, lr, momentum=0.9, nesterov=True, weight_decay=weight_decay, fused=True
     ),
+    "adam": lambda params, lr, weight_decay: torch.optim.Adam(
+        params, lr, weight_decay=weight_decay, fused=True
+    ),
     "adamw": lambda params, lr, weight_decay: torch.optim.AdamW(
         params, lr, weight_decay=weight_decay, fused=True
     ),
+    "rmsprop": lambda params, lr, weight_decay: torch.optim.RMSprop(params, lr, weight_decay=weight_decay),
 }
 
 
@@ -49,19 +90,17 @@ def mixed_precision(device: torch.device, enabled: bool):
 
 
 def train_epoch(model, batches, optimizer, recipe, scaler, scheduler=None, on_step=None):
-    """One pass over `batches`; returns mean loss and accuracy per example.
+    """One pass over `batches`; returns the objective's sums divided by the number of examples.
 
-    The reported loss is plain cross-entropy, with or without label smoothing, so that it compares with
-    the validation loss. `on_step(loss)` is called with the minimised loss after every step.
+    `on_step(loss)` is called with the minimised loss after every step.
     """
     model.train()
-    device = next(model.parameters()).device
-    loss_sum = correct = torch.zeros((), device=device)
-    seen = 0
+    device, objective = next(model.parameters()).device, recipe.objective
+    totals, seen = {}, 0
     for x, y in batches:
         with mixed_precision(device, recipe.amp):
-            logits = model(x).float()
-            loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+            outputs = model(x).float()
+            loss = objective.loss(outputs, y, recipe)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         if recipe.clip_norm:
@@ -72,32 +111,25 @@ def train_epoch(model, batches, optimizer, recipe, scaler, scheduler=None, on_st
         if scheduler:
             scheduler.step()
         with torch.no_grad():  # sums stay on the device: nothing waits for it in a step
-            loss_sum = loss_sum + F.cross_entropy(logits, y, reduction="sum")
-            correct = correct + (logits.argmax(1) == y).sum()
+            sums = objective.sums(outputs, y)
+            totals = {name: totals.get(name, 0) + value for name, value in sums.items()}
         seen += len(y)
         if on_step:
             on_step(loss.detach())
-    return {"loss": float(loss_sum) / seen, "acc": float(correct) / seen}
+    return {name: float(total) / seen for name, total in totals.items()}
 
 
 @torch.no_grad()
-def evaluate(model, batches, amp=False):
-    """Mean cross-entropy, accuracy, macro-F1 and class probabilities (float32 [N, K], on the CPU)."""
+def evaluate(model, batches, amp=False, objective=Classification):
+    """The objective's metrics over `batches`: for classification loss, acc, macro_f1 and probs, on the CPU."""
     model.eval()
     device = next(model.parameters()).device
-    outputs = []
+    results = []
     for x, y in batches:
         with mixed_precision(device, amp):
-            logits = model(x)
-        outputs.append((logits.float(), y))
-    logits, y = (torch.cat(column).cpu() for column in zip(*outputs))
-    predicted = logits.argmax(1)
-    return {
-        "loss": float(F.cross_entropy(logits, y)),
-        "acc": float((predicted == y).float().mean()),
-        "macro_f1": float(f1_score(y, predicted, average="macro")),
-        "probs": logits.softmax(1),
-    }
+            outputs = model(x)
+        results.append((outputs.float(), y))
+    return objective.metrics(*(torch.cat(column).cpu() for column in zip(*results)))
 
 
 class Training:
@@ -127,8 +159,8 @@ class Training:
 
     @property
     def best_epoch(self) -> int:
-        """Index of the epoch with the highest validation accuracy, the first of equals."""
-        return max(range(len(self.history)), key=lambda epoch: (self.history[epoch]["val_acc"], -epoch))
+        """Index of the epoch whose weights are kept."""
+        return self.recipe.objective.best(self.history)
 
     @property
     def finished(self) -> bool:
@@ -150,13 +182,15 @@ class Training:
         train = train_epoch(
             self.model, batches, self.optimizer, recipe, self.scaler, self.step_scheduler, keep_first
         )
-        val = evaluate(self.model, self.data.loader("val", recipe), recipe.amp)
+        val = evaluate(self.model, self.data.loader("val", recipe), recipe.amp, recipe.objective)
         if self.epoch_scheduler:
             self.epoch_scheduler.step(val["acc"])
         self.first_losses += [float(loss) for loss in first_steps]
         self.history.append({
-            "epoch": epoch + 1, "train_loss": train["loss"], "train_acc": train["acc"],
-            "val_loss": val["loss"], "val_acc": val["acc"], "lr": lr,
+            "epoch": epoch + 1,
+            **{f"train_{name}": value for name, value in train.items()},
+            **{f"val_{name}": val[name] for name in train},
+            "lr": lr,
             "seconds": time.perf_counter() - started,
         })  # fmt: skip
         if self.best_epoch == epoch:

@@ -321,11 +321,13 @@ class ImageLoader:
 class ImageSplits:
     """An ImageSet with its split, on a device: what a training run is given.
 
-    `fingerprint` changes with any pixel, name or index, `about` is what a run's record says of it.
+    indices: {part: int64 indices}, with or without a test part. Images are shrunk to `size` pixels when they
+    are used. `fingerprint` changes with any pixel, name, index or the size, `about` is what a run's record
+    says of the data.
     """
 
-    def __init__(self, image_set, indices, device="cpu"):
-        self.indices = indices
+    def __init__(self, image_set, indices, device="cpu", size=IMAGE_SIZE):
+        self.indices, self.size = indices, size
         self.images = {part: image_set.images[index].to(device) for part, index in indices.items()}
         self.labels = {part: image_set.labels[index].to(device) for part, index in indices.items()}
         pixels = self.images["train"].transpose(0, 1).reshape(3, -1)
@@ -334,11 +336,12 @@ class ImageSplits:
         mean = shares @ values
         std = ((shares @ values**2) - mean**2).sqrt()
         self.mean, self.std = (t.float().reshape(3, 1, 1).to(device) for t in (mean, std))
-        split = hashlib.sha256(b"".join(indices[part].numpy().tobytes() for part in PARTS)).hexdigest()
-        self.fingerprint = hashlib.sha256((image_set.fingerprint + split).encode()).hexdigest()
+        split = hashlib.sha256(b"".join(index.numpy().tobytes() for index in indices.values())).hexdigest()
+        used_at = "" if size == IMAGE_SIZE else f" at {size} pixels"
+        self.fingerprint = hashlib.sha256((image_set.fingerprint + split + used_at).encode()).hexdigest()
         sizes = {part: len(index) for part, index in indices.items()}
         self.about = {
-            "source": image_set.source,
+            "source": image_set.source + used_at,
             "files": image_set.fingerprint,
             "split": split,
             "sizes": sizes,
@@ -348,5 +351,5 @@ class ImageSplits:
         """Batches of `part` at the recipe's batch size; those for training as the recipe says for `epoch`."""
         return ImageLoader(
             self.images[part], self.labels[part], recipe.batch_size, self.mean, self.std,
-            train, recipe.augment, recipe.size_at(epoch) if train else IMAGE_SIZE,
+            train, recipe.augment, min(recipe.size_at(epoch), self.size) if train else self.size,
         )  # fmt: skip

@@ -12,31 +12,53 @@ VGG16C_LAYERS = [
     (512, 3), (512, 3), (512, 1), "M",
 ]  # fmt: skip
 
+INITS = {
+    "default": lambda weight: None,  # PyTorch's: uniform, variance 1 / (3 fan_in)
+    "normal": lambda weight: nn.init.normal_(weight, std=0.01),  # Simonyan and Zisserman, section 3.1
+    "xavier": nn.init.xavier_normal_,  # variance 2 / (fan_in + fan_out)
+    "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # variance 2 / fan_in
+}
+
 
 class VGG16C(nn.Module):
     """VGG-16 version C: 13 convolutions, of which three are 1x1, five max-pools, three linear layers.
 
-    Takes [N, 3, S, S] with S = `image_size`, a multiple of 32, and returns logits [N, num_classes].
+    Takes [N, 3, S, S] with S = `image_size`, a multiple of 32, and returns logits [N, num_classes]. Smaller
+    images, of at least 32 pixels, are taken too: their last feature map is repeated to the size that the first
+    linear layer expects. `init` is a key of INITS; `width` scales the number of channels and units.
     Source: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, table 1 and section 3.1.
     """
 
-    def __init__(self, num_classes: int = 3, image_size: int = 64, dropout: float = 0.5):
+    def __init__(self, num_classes=3, image_size=64, dropout=0.5, init="he", width=1.0, layers=VGG16C_LAYERS):
         super().__init__()
-        layers, channels = [], 3
-        for layer in VGG16C_LAYERS:
+        features, in_channels = [], 3
+        for layer in layers:
             if layer == "M":
-                layers.append(nn.MaxPool2d(2))
+                features.append(nn.MaxPool2d(2))
             else:
-                width, kernel = layer
-                layers += [nn.Conv2d(channels, width, kernel, padding=kernel // 2), nn.ReLU(inplace=True)]
-                channels = width
-        self.features = nn.Sequential(*layers)
+                channels, kernel = int(layer[0] * width), layer[1]
+                conv = nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2)
+                features += [conv, nn.ReLU(inplace=True)]
+                in_channels = channels
+        side, units = image_size // 32, int(4096 * width)
+        self.features = nn.Sequential(
+            *features, nn.AdaptiveAvgPool2d(side)
+        )  # changes nothing at `image_size`
         self.classifier = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(512 * (image_size // 32) ** 2, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
+            nn.Linear(in_channels * side**2, units), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(units, units), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(units, num_classes),
         )  # fmt: skip
+        self.init = init
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                INITS[init](module.weight)
+                if init != "default":
+                    nn.init.zeros_(module.bias)
+
+    def extra_repr(self) -> str:
+        return f"init={self.init}"  # a run is known by its network's repr
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(x))

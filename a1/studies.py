@@ -1,0 +1,42 @@
+"""Studies: many short runs that differ in one decision, compared on the validation part."""
+
+import pandas as pd
+import torch
+
+from a1.data.images import ImageSplits
+from a1.runs import fit_or_load
+
+
+def study_data(image_set, indices, train_per_class, val_per_class, size, device):
+    """ImageSplits of the first photos per class of the training and validation parts, shrunk to `size` pixels.
+
+    The test part is left out: nothing can be chosen by it. The same photos whatever the seed of a run.
+    """
+    counts = {"train": train_per_class, "val": val_per_class}
+    chosen = {
+        part: torch.cat(
+            [index[image_set.labels[index] == label][:count] for label in image_set.labels.unique()]
+        )
+        for part, count in counts.items()
+        for index in [indices[part]]
+    }
+    return ImageSplits(image_set, chosen, device, size)
+
+
+def run_study(name, variants, data):
+    """Train every variant and return a DataFrame, one row per run, in the order of `variants`.
+
+    variants: {(label, seed): (make_model, recipe)}. Accuracies are those of the epoch with the best validation
+    accuracy; `last_val_acc` is that of the last epoch; `seconds` are per epoch (median).
+    """
+    rows = []
+    for (label, seed), (make_model, recipe) in variants.items():
+        run = fit_or_load(f"studies/{name}", make_model, recipe, data, verbose=False)
+        history = pd.DataFrame(run.history)
+        rows.append({
+            "variant": label, "seed": seed, "run": run, "best_epoch": run.record["best_epoch"],
+            "train_acc": run.metrics["train_acc"], "val_acc": run.metrics["val_acc"],
+            "last_train_acc": history["train_acc"].iloc[-1], "last_val_acc": history["val_acc"].iloc[-1],
+            "seconds": history["seconds"].median(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
