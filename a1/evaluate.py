@@ -1,4 +1,6 @@
-"""Reading results: intervals and per-class measures."""
+"""Reading results: intervals, tests, per-class measures."""
+
+import math
 
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
@@ -17,3 +19,47 @@ def class_report(y, predicted, classes):
     table = pd.DataFrame(dict(zip(["precision", "recall", "F1", "images"], columns)), index=classes)
     average = table.mean().to_frame("macro average").T.assign(images=table["images"].sum())
     return pd.concat([table, average])
+
+
+def reported(model, run):
+    """What a notebook's results say of a run: {"<model>.<key>": value}."""
+    facts = {
+        "run": run.path.stem,
+        "epochs": len(run.history),
+        "best_epoch": run.record["best_epoch"],
+        "minutes": sum(epoch["seconds"] for epoch in run.history) / 60,
+        "device": run.record["device"],
+        "date": run.record["date"],
+        "parameters": run.record["parameters"],
+        **run.metrics,
+    }
+    sizes = run.record["data"]["sizes"]
+    facts["test_acc_low"], facts["test_acc_high"] = wilson_interval(run.metrics["test_acc"], sizes["test"])
+    return {f"{model}.{key}": value for key, value in facts.items()}
+
+
+def metrics_table(run):
+    """Accuracy with its 95% interval, loss and macro-F1 of a run, one row a part: a DataFrame."""
+    rows = {}
+    for part, n in run.record["data"]["sizes"].items():
+        acc, loss, macro_f1 = (run.metrics[f"{part}_{measure}"] for measure in ("acc", "loss", "macro_f1"))
+        low, high = wilson_interval(acc, n)
+        rows[part] = {
+            "accuracy": acc,
+            "95% interval": f"{low:.4f} to {high:.4f}",
+            "loss": loss,
+            "macro-F1": macro_f1,
+        }
+    return pd.DataFrame(rows).T
+
+
+def mcnemar(one_right, other_right):
+    """McNemar's exact test of two classifiers on the same examples: (only one right, only other right, p).
+
+    one_right, other_right: bool [N]. p is the two-sided probability of a split at least as uneven as this one
+    of the examples on which exactly one is right, were both equally good. Source: McNemar, Psychometrika 1947.
+    """
+    only_one, only_other = int((one_right & ~other_right).sum()), int((other_right & ~one_right).sum())
+    n = only_one + only_other
+    tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
+    return only_one, only_other, min(1.0, tail / 2 ** (n - 1)) if n else 1.0

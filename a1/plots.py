@@ -69,6 +69,32 @@ def plot_confusion(y, predicted, classes):
     return counts
 
 
+def plot_mistakes(images, y, probs, classes, columns=6):
+    """The surest mistakes of every kind: a row for each pair of true and predicted class, surest first.
+
+    images: uint8 [N, 3, H, W]; y: int64 [N]; probs: [N, K]. Titles give the probability of the wrong answer.
+    """
+    predicted, sure = probs.argmax(1), probs.max(1).values
+    pairs = [(true, said) for true in range(len(classes)) for said in range(len(classes)) if true != said]
+    fig, axes = plt.subplots(len(pairs), columns, figsize=(1.35 * columns, 1.36 * len(pairs)), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for row, (true, said) in zip(axes, pairs):
+        found = ((y == true) & (predicted == said)).nonzero()[:, 0]
+        row[0].text(-0.12, 0.5, f"{classes[true]}\ntaken for\n{classes[said]}\n({len(found)})", ha="right",
+                    va="center", fontsize=9, transform=row[0].transAxes)  # fmt: skip
+        for ax, index in zip(row, found[sure[found].argsort(descending=True)]):
+            ax.imshow(images[index].permute(1, 2, 0).cpu())
+            ax.set_title(f"{sure[index]:.0%}", fontsize=8, pad=2)
+    plt.show()
+
+
+def plot_spread(ax, x, runs, label, color):
+    """Mean over runs [R, len(x)] as a line, their range as a band."""
+    ax.plot(x, runs.mean(0), color=color, label=label)
+    ax.fill_between(x, runs.min(0), runs.max(0), color=color, alpha=0.2, linewidth=0)
+
+
 def read_events(run):
     """Scalars of a run's TensorBoard event files: {"loss/val": ([epoch, ...], [value, ...]), ...}."""
     log = EventAccumulator(str(run.path.parent / "tensorboard" / run.path.stem)).Reload()
@@ -77,6 +103,20 @@ def read_events(run):
         tag: ([event.step for event in events], [event.value for event in events])
         for tag, events in scalars.items()
     }
+
+
+def plot_events(run, color):
+    """Accuracy and loss of a run as TensorBoard logged them; returns the figure."""
+    events = read_events(run)
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    for ax, measure, label in zip(axes, ("acc", "loss"), ("accuracy", "cross-entropy")):
+        for part, style in (("train", "--"), ("val", "-")):
+            ax.plot(*events[f"{measure}/{part}"], style, color=color, label=f"{measure}/{part}")
+        ax.set(xlabel="epoch", ylabel=label)
+        ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+        ax.legend()
+    axes[1].set_ylim(0, 1.2)
+    return fig
 
 
 def show_svg(fig, name):

@@ -222,11 +222,11 @@ def train_run(name, make_model, recipe, data, config, key, path, verbose):
             log_epoch(events, epoch)
         while not training.finished:
             training.epoch()
-            if verbose:
-                print(epoch_line(training.history[-1]), flush=True)
             if not study:
                 save_checkpoint(checkpoint, training)
                 log_epoch(events, training.history[-1])
+            if verbose:
+                print(epoch_line(training.history[-1]), flush=True)
 
     model.load_state_dict(training.best)
     metrics, probs = {}, {}

@@ -1,5 +1,6 @@
 """Studies: many short runs that differ in one decision, compared on the validation part."""
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -40,3 +41,17 @@ def run_study(name, variants, data):
             "seconds": history["seconds"].median(),
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def curves(table, variant, measure):
+    """One measure of a variant's runs per epoch: float64 [seeds, epochs]."""
+    runs = table["run"][table["variant"] == variant]
+    return np.array([[epoch[measure] for epoch in run.history] for run in runs])
+
+
+def mean_and_sd(table, columns):
+    """Mean and standard deviation over the seeds of each variant: a DataFrame, variants in order."""
+    grouped = table.groupby("variant", sort=False)[list(columns)]
+    return grouped.agg(["mean", "std"]).set_axis(
+        [f"{column}, {what}" for column in columns for what in ("mean", "sd")], axis=1
+    )

@@ -32,6 +32,22 @@ def test_every_record_is_reported():
     assert stored == {run for _, _, run in REPORTED_RUNS}, "delete records that no notebook reads"
 
 
+STUDIES = sorted((ROOT / "runs" / "studies").glob("*.json"))
+
+
+def test_every_study_is_reported():
+    reported = {stem for results in RESULTS.values() for stem in results.get("study_runs", "").split()}
+    assert {path.stem for path in STUDIES} == reported, "delete records that no notebook reads"
+
+
+def test_studies_are_whole_and_never_saw_the_test_part():
+    for path in STUDIES:
+        record = read_sealed(path)
+        key = hashlib.sha256(json.dumps(record["config"], sort_keys=True).encode()).hexdigest()
+        assert record["key"] == key and f"{record['name']}-{key[:10]}" == f"studies/{path.stem}"
+        assert not any(name.startswith("test") for name in record["metrics"])
+
+
 def test_the_manifest_lists_the_weights_that_are_here():
     manifest = json.loads((ROOT / "weights" / "MANIFEST.json").read_text())
     for path in (ROOT / "weights").glob("*.pt"):
@@ -63,3 +79,52 @@ def test_claims_of_part_1():
     )
     val_losses = [epoch["val_loss"] for epoch in history]
     assert max(val_losses[-3:]) < 1.1 * min(val_losses), "the validation loss levels off and does not rise"
+
+
+def test_claims_of_the_studies_of_part_1():
+    r = RESULTS["a1_part_1"]
+    assert r["study.seeds"] == 3
+
+    # initialisation
+    assert abs(r["init.normal_val_acc"] - 1 / 3) < 1e-3 and r["scale.normal_last"] < 1e-8
+    assert r["init.he_val_acc"] - r["init.xavier_val_acc"] > 3 * r["init.xavier_sd"]
+    assert 1 < r["scale.he_last"] < 4 and r["scale.xavier_last"] < 0.01
+
+    # schedule: a tie, a trap, and an unreliable constant rate
+    tie = abs(r["schedule.plateau_0.01"] - r["schedule.one_cycle_0.02"])
+    assert tie < r["schedule.one_cycle_0.02_sd"] and r["schedule.constant_0.02_sd"] > 0.03
+    assert r["schedule.recovered"] - r["schedule.stuck"] > 0.15
+
+    # optimizers
+    assert 1 < r["opt.adam_lead_points"] / r["opt.adam_lead_se_points"] < 2.5
+    assert abs(r["opt.adam.mean"] - r["opt.adamw.mean"]) < r["opt.adam.sd"]
+    assert r["opt.sgd.mean"] - r["opt.rmsprop.mean"] > 2 * r["opt.rmsprop.sd"]
+    assert r["probe.sgd_02"] > 0.8 > 0.7 > r["probe.sgd_05"] and abs(r["probe.sgd_10"] - 1 / 3) < 1e-3
+
+    # batch sizes
+    seconds = [r[f"batch.{size}_scaled_seconds"] for size in (32, 64, 128)]
+    assert seconds == sorted(seconds, reverse=True)
+    assert abs(r["batch.32_scaled"] - r["batch.32_unscaled"]) < r["batch.32_scaled_sd"]
+    assert r["batch.32_scaled"] > r["batch.128_scaled"] + r["batch.128_scaled_sd"]
+
+    # regularisation
+    gaps = {key: value for key, value in r.items() if key.startswith("reg.") and key.endswith("_gap_points")}
+    assert (
+        max(gaps["reg.augmentation_gap_points"], gaps["reg.all_four_gap_points"])
+        < 0.5 * gaps["reg.none_gap_points"]
+    )
+    for technique in ("label_smoothing", "dropout", "weight_decay"):
+        assert gaps[f"reg.{technique}_gap_points"] > 0.8 * gaps["reg.none_gap_points"]
+        assert r[f"reg.{technique}"] <= r["reg.none"]
+        assert 100 * abs(r[f"reg.{technique}"] - r["reg.none"]) < 2 * r["reg.noise_points"]
+    assert 100 * (r["reg.all_four"] - r["reg.none"]) < 1.2 * r["reg.noise_points"]
+    assert r["reg.none_loss_last"] > 1.2 * r["reg.none_loss_min"]
+    assert r["reg.all_four_loss_last"] < 1.05 * r["reg.all_four_loss_min"]
+    lowest = [r[f"reg.{name}_lowest"] for name in ("none", "augmentation", "weight_decay")]
+    assert max(lowest) < 0.78 < r["reg.dropout_lowest"] < r["reg.all_four_lowest"]
+    assert (
+        r["stop.none_best"] - r["stop.none_kept"]
+        > 0.05
+        > 0.01
+        > r["stop.all_four_best"] - r["stop.all_four_kept"]
+    )
