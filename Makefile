@@ -2,7 +2,7 @@
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
 # make pdf     typeset part_v/a1_part_5.tex (needs LaTeX, see README); the checkpoint version in out/part_v/
-# make bench   our batches and training step against torchvision's
+# make bench   our batches, training step and forecasting windows against the usual way
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,7 @@ check: .venv/run
 bench: .venv/dev
 	$(BIN)/python -m bench.bench_loader
 	$(BIN)/python -m bench.bench_step
+	$(BIN)/python -m bench.bench_windows
 
 # The hash of the source goes into the PDF: a test compares it with the committed .tex.
 pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("part_v/a1_part_5.tex", "rb").read()).hexdigest())')

@@ -8,7 +8,7 @@ import pandas as pd
 from a1.files import atomic_write
 from a1.setup import OUT, PROFILE
 
-TOLERANCE = {"acc": 0.01, "macro_f1": 0.01, "loss": 0.05}
+TOLERANCE = {"acc": 0.01, "macro_f1": 0.01, "loss": 0.05, "r2": 0.005, "mae_kw": 0.003, "rmse_kw": 0.005}
 
 
 def save_results(results, notebook):
@@ -24,7 +24,7 @@ def compare_with_reported(reported, results):
     """
     rows = []
     for name, value in reported.items():
-        metric = re.search(r"\.(?:train|val|test)_(acc|macro_f1|loss)$", name)
+        metric = re.search(rf"\.(?:train|val|test)_({'|'.join(TOLERANCE)})$", name)
         if metric and name in results:
             tolerance = TOLERANCE[metric[1]]
             close = abs(results[name] - value) <= tolerance

@@ -1,12 +1,13 @@
 """The run store: a model is trained once, its record is read ever after.
 
 runs/<name>-<key>.json      the record: config, history, metrics, first losses, device, versions, date
-runs/<name>-<key>.npz       the class probabilities of the test part, float16
+runs/<name>-<key>.npz       the class probabilities, or forecasts, of the test part, float16
 runs/<name>-<key>.pt        the best weights          (not committed)
 runs/<name>-<key>.ckpt      an unfinished run         (not committed)
 runs/tensorboard/<name>-<key>/                        event files, written during training
 
-A run on data without a test part is a study: only its record is kept, in runs/studies/ by its name.
+A run on data without a test part is a study: only its record is kept, in runs/studies/ by its name. What is
+measured without training a network is kept in runs/measured/.
 """
 
 import datetime
@@ -89,7 +90,7 @@ class Run:
 
     @property
     def metrics(self):
-        """Of the best epoch's weights: {train,val,test}_{loss,acc,macro_f1}."""
+        """Of the best epoch's weights: {train,val,test}_{loss,acc,macro_f1}, say."""
         return self.record["metrics"]
 
     @property
@@ -97,6 +98,12 @@ class Run:
         """Class probabilities of the test part, float32 [N, K]."""
         with np.load(self.path.with_suffix(".npz")) as file:
             return file["test_probs"].astype(np.float32)
+
+    @property
+    def test_predicted(self):
+        """A forecaster's: forecasts of the test part, kW, float32 [N, horizons]."""
+        with np.load(self.path.with_suffix(".npz")) as file:
+            return file["test_predicted"].astype(np.float32)
 
     def load_weights(self, model):
         """Put the best epoch's weights into `model`; FileNotFoundError or DamagedFile where they are not there."""
@@ -136,11 +143,12 @@ def log_epoch(events, epoch):
         events.add_scalar(f"{name}/{part}", value, epoch["epoch"])
 
 
-def run_config(make_model, recipe, data):
-    """All that the result depends on: recipe, architecture, data. Its hash is the run's key."""
+def run_config(make_model, recipe, data, recorder=None):
+    """All that the result depends on: recipe, architecture, data, recorder. Its hash is the run's key."""
     with torch.device("meta"):
         architecture = repr(make_model())
-    return {"recipe": asdict(recipe), "architecture": architecture, "data": data.fingerprint}
+    config = {"recipe": asdict(recipe), "architecture": architecture, "data": data.fingerprint}
+    return {**config, "recorder": repr(recorder)} if recorder else config
 
 
 def is_study(data):
@@ -148,7 +156,7 @@ def is_study(data):
     return "test" not in data.about["sizes"]
 
 
-def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True):
+def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True, recorder=None):
     """Train a model, or read the record of the run that did, and return it as a Run.
 
     A run is known by a hash of recipe, architecture and data: change one and it is another run. A
@@ -156,8 +164,12 @@ def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True):
     every epoch and goes on from there when interrupted; damaged files are set aside and the run is made
     again. Of two processes that ask for the same run, one trains and the other waits. RETRAIN=1 trains in
     any case, from the start.
+
+    A `recorder` watches the training: `start(model, scaler)` before it, `state_dict` and `load_state_dict` for
+    checkpoints, and `result()`, JSON for the record's "recorded", when the model has its best weights. Its repr is
+    part of what the run is known by.
     """
-    config = run_config(make_model, recipe, data)
+    config = run_config(make_model, recipe, data, recorder)
     key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     path = Path(folder or OUT / "runs") / f"{name}-{key[:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +184,26 @@ def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True):
                     if verbose:
                         print(run, *map(epoch_line, run.history), sep="\n")
                     return run
-        return train_run(name, make_model, recipe, data, config, key, path, verbose)
+        return train_run(name, make_model, recipe, data, config, key, path, verbose, recorder)
+
+
+def measure_or_load(name, config, measure):
+    """`measure()`, a JSON object, or what it returned the last time; kept in runs/measured/<name>-<key>.json.
+
+    The key is a hash of `config`, JSON that names all the result depends on. RETRAIN=1 measures again.
+    """
+    key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    path = OUT / "runs" / "measured" / f"{name}-{key[:10]}.json"
+    places = dict.fromkeys([path, Path("runs/measured") / path.name])
+    for place in places if os.environ.get("RETRAIN") != "1" else ():
+        if place.exists():
+            try:
+                return read_sealed(place)["result"]
+            except DamagedFile as error:
+                set_aside(place, error)
+    date = datetime.date.today().isoformat()
+    write_sealed(path, {"name": name, "key": key, "config": config, "date": date, "result": measure()})
+    return read_sealed(path)["result"]
 
 
 def set_aside(path, error):
@@ -196,14 +227,14 @@ def read_run(path, key):
         return None
 
 
-def train_run(name, make_model, recipe, data, config, key, path, verbose):
+def train_run(name, make_model, recipe, data, config, key, path, verbose, recorder=None):
     """Train from the last checkpoint, or from the start, and write the record."""
     study = is_study(data)  # takes a minute, so it is made again rather than taken up
     for leftover in path.parent.glob(f"{path.stem}.*.tmp"):  # of a process killed while it wrote
         leftover.unlink()
     seed_everything(recipe.seed)
     model = make_model().to(DEVICE, memory_format=torch.channels_last)
-    training = Training(model, data, recipe)
+    training = Training(model, data, recipe, recorder)
     checkpoint = path.with_suffix(".ckpt")
     if checkpoint.exists():
         try:
@@ -229,16 +260,17 @@ def train_run(name, make_model, recipe, data, config, key, path, verbose):
                 print(epoch_line(training.history[-1]), flush=True)
 
     model.load_state_dict(training.best)
-    metrics, probs = {}, {}
+    metrics, arrays = {}, {}
     for part in data.about["sizes"]:  # the test part is read here, once
         result = evaluate(model, data.loader(part, recipe), objective=recipe.objective)
-        probs[part] = result.pop("probs").numpy().astype(np.float16)
+        [kept] = [measure for measure, value in result.items() if torch.is_tensor(value)]  # "probs", say
+        arrays[part] = result.pop(kept).numpy().astype(np.float16)
         metrics |= {f"{part}_{measure}": value for measure, value in result.items()}
     if not study:
         with atomic_write(path.with_suffix(".pt")) as file:
             torch.save(training.best, file)
         with atomic_write(path.with_suffix(".npz")) as file:
-            np.savez_compressed(file, test_probs=probs["test"])
+            np.savez_compressed(file, **{f"test_{kept}": arrays["test"]})
     device = (
         torch.cuda.get_device_name()
         if DEVICE.type == "cuda"
@@ -253,6 +285,8 @@ def train_run(name, make_model, recipe, data, config, key, path, verbose):
         "weights_sha256": None if study else sha256_of(path.with_suffix(".pt")),
         "probs_sha256": None if study else sha256_of(path.with_suffix(".npz")),
     }  # fmt: skip
+    if recorder:
+        record["recorded"] = recorder.result()
     write_sealed(path, record)  # last: whoever sees the record finds the rest in place
     checkpoint.unlink(missing_ok=True)
     return Run(record, path)

@@ -24,15 +24,15 @@ def study_data(image_set, indices, train_per_class, val_per_class, size, device)
     return ImageSplits(image_set, chosen, device, size)
 
 
-def run_study(name, variants, data):
+def run_study(name, variants, data, recorder=None):
     """Train every variant and return a DataFrame, one row per run, in the order of `variants`.
 
     variants: {(label, seed): (make_model, recipe)}. Accuracies are those of the epoch with the best validation
-    accuracy; `last_val_acc` is that of the last epoch; `seconds` are per epoch (median).
+    accuracy; `last_val_acc` is that of the last epoch; `seconds` are per epoch (median). A `recorder` watches each run.
     """
     rows = []
     for (label, seed), (make_model, recipe) in variants.items():
-        run = fit_or_load(f"studies/{name}", make_model, recipe, data, verbose=False)
+        run = fit_or_load(f"studies/{name}", make_model, recipe, data, verbose=False, recorder=recorder)
         history = pd.DataFrame(run.history)
         rows.append({
             "variant": label, "seed": seed, "run": run, "best_epoch": run.record["best_epoch"],

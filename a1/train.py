@@ -73,6 +73,9 @@ OPTIMIZERS = {
     "sgd": lambda params, lr, weight_decay: torch.optim.SGD(
         params, lr, momentum=0.9, nesterov=True, weight_decay=weight_decay, fused=True
     ),
+    "plain_sgd": lambda params, lr, weight_decay: torch.optim.SGD(
+        params, lr, weight_decay=weight_decay, fused=True
+    ),
     "adam": lambda params, lr, weight_decay: torch.optim.Adam(
         params, lr, weight_decay=weight_decay, fused=True
     ),
@@ -133,9 +136,12 @@ def evaluate(model, batches, amp=False, objective=Classification):
 
 
 class Training:
-    """One training run, epoch by epoch; `state_dict` holds all that is needed to go on bit for bit."""
+    """One training run, epoch by epoch; `state_dict` holds all that is needed to go on bit for bit.
 
-    def __init__(self, model, data, recipe):
+    `recorder`, if any, watches the run: `start(model, scaler)` is called here, and its state is part of the run's.
+    """
+
+    def __init__(self, model, data, recipe, recorder=None):
         self.model, self.data, self.recipe = model, data, recipe
         self.device = next(model.parameters()).device
         self.optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), recipe.lr, recipe.weight_decay)
@@ -156,6 +162,9 @@ class Training:
         elif recipe.schedule != "constant":
             raise ValueError(f"schedule {recipe.schedule!r}: choose one_cycle, plateau or constant")
         self.history, self.first_losses, self.best = [], [], None
+        self.recorder = recorder
+        if recorder:
+            recorder.start(model, self.scaler)
 
     @property
     def best_epoch(self) -> int:
@@ -200,7 +209,8 @@ class Training:
 
     def _parts(self):
         parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler,
-                 "step_scheduler": self.step_scheduler, "epoch_scheduler": self.epoch_scheduler}  # fmt: skip
+                 "step_scheduler": self.step_scheduler, "epoch_scheduler": self.epoch_scheduler,
+                 "recorder": self.recorder}  # fmt: skip
         return {name: part for name, part in parts.items() if part is not None}
 
     def state_dict(self):

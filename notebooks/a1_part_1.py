@@ -437,9 +437,9 @@ study_photos = study_data(photos, split, *STUDY_PHOTOS, size=32, device=DEVICE)
 STUDY_RECIPE = Recipe(epochs=STUDY_EPOCHS, lr=0.02, label_smoothing=0.1, augment=("flip", "shift", "color"))
 make_small = partial(VGG16C, num_classes=len(CLASSES), image_size=32, width=0.25)
 
-def noise(sd, seeds=len(STUDY_SEEDS)):
+def noise(sd):
     """Standard error of the difference of two means over the seeds, each with standard deviation `sd`."""
-    return sd * (2 / seeds) ** 0.5
+    return sd * (2 / len(STUDY_SEEDS)) ** 0.5
 
 studies = {}
 RESULTS |= {

@@ -17,8 +17,18 @@ import torch
 from tiny import TinyData, make_tiny, same_tensors, without_seconds
 
 from a1.files import atomic_write
+from a1.gradients import GradientRecorder
 from a1.plots import read_events
-from a1.runs import DamagedFile, Run, fit_or_load, load_checkpoint, read_sealed, sha256_of, write_sealed
+from a1.runs import (
+    DamagedFile,
+    Run,
+    fit_or_load,
+    load_checkpoint,
+    measure_or_load,
+    read_sealed,
+    sha256_of,
+    write_sealed,
+)
 from a1.setup import DEVICE
 from a1.train import Recipe, Training, evaluate
 
@@ -31,15 +41,17 @@ class Store:
     def __init__(self, folder):
         self.folder, self.epochs, self.stop_after = folder, 0, None
 
-    def ask(self, make_model=make_tiny, recipe=RECIPE, data=None, folder=None):
+    def ask(self, make_model=make_tiny, recipe=RECIPE, data=None, folder=None, recorder=None):
         self.epochs = 0
-        return fit_or_load("tiny", make_model, recipe, data or TinyData(), folder or self.folder)
+        return fit_or_load(
+            "tiny", make_model, recipe, data or TinyData(), folder or self.folder, recorder=recorder
+        )
 
-    def interrupt_after(self, epochs):
+    def interrupt_after(self, epochs, recorder=None):
         """Leave a checkpoint behind, and return its path."""
         self.stop_after = epochs
         with pytest.raises(KeyboardInterrupt):
-            self.ask()
+            self.ask(recorder=recorder)
         self.stop_after = None
         [checkpoint] = self.folder.glob("*.ckpt")
         return checkpoint
@@ -275,6 +287,73 @@ def test_a_good_checkpoint_is_gone_on_from(store, capsys):
     assert store.epochs == 1
     assert store.files() == [".json", ".npz", ".pt"]
     assert_same_result(run, store.ask(folder=store.folder / "other"))
+
+
+def test_a_recorder_changes_nothing_but_the_record(store):
+    plain, watched = store.ask(), store.ask(recorder=GradientRecorder(every=5))
+    assert store.epochs == 3
+    assert plain.path != watched.path and same_tensors(weights_of(plain), weights_of(watched))
+    recorded = watched.record["recorded"]
+    assert recorded["layers"] == ["conv1", "fc1"] and recorded["iterations"] == [0, 5, 10]  # of 3 epochs of 4
+    assert np.shape(recorded["norms"]) == (3, 2) and "recorded" not in plain.record
+
+
+def test_a_run_is_known_by_its_recorder(store):
+    runs = [store.ask(recorder=GradientRecorder(every)) for every in (5, 6)]
+    assert runs[0].path != runs[1].path
+    store.ask(recorder=GradientRecorder(5))
+    assert store.epochs == 0
+
+
+def test_an_interrupted_run_goes_on_recording(store):
+    store.interrupt_after(2, GradientRecorder(every=3))
+    run = store.ask(recorder=GradientRecorder(every=3))
+    assert store.epochs == 1
+    straight = store.ask(folder=store.folder / "other", recorder=GradientRecorder(every=3))
+    assert run.record["recorded"]["iterations"] == [0, 3, 6, 9]
+    assert_same_result(run, straight)
+
+
+def test_the_result_is_asked_for_when_the_model_has_its_best_weights(store):
+    class LastLook(GradientRecorder):
+        def start(self, model, scaler=None):
+            super().start(model, scaler)
+            self.model = model
+
+        def result(self):
+            return {"bias": self.model[-1].bias.tolist()}
+
+    run = store.ask(recipe=replace(RECIPE, lr=2.0, epochs=6), recorder=LastLook())
+    assert run.record["best_epoch"] < 6
+    assert run.record["recorded"]["bias"] == weights_of(run)["6.bias"].tolist()
+
+
+def test_a_measurement_is_made_once_and_again_when_asked_or_damaged(store, monkeypatch, capsys):
+    monkeypatch.setattr("a1.runs.OUT", Path("out"))
+    calls = []
+
+    def measure():
+        calls.append(len(calls))
+        return {"norms": {"conv1": 0.5}}
+
+    for config in ({"net": "a"}, {"net": "a"}, {"net": "b"}):
+        assert measure_or_load("norms", config, measure) == {"norms": {"conv1": 0.5}}
+    assert len(calls) == 2
+    path, _ = sorted(Path("out/runs/measured").glob("norms-*.json"))
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+    for config in ({"net": "a"}, {"net": "b"}):
+        assert measure_or_load("norms", config, measure) == {"norms": {"conv1": 0.5}}
+    assert len(calls) == 3 and "set aside" in capsys.readouterr().out
+    monkeypatch.setenv("RETRAIN", "1")
+    measure_or_load("norms", {"net": "a"}, measure)
+    assert len(calls) == 4
+
+
+def test_a_measurement_in_runs_is_read_where_out_has_none(store, monkeypatch):
+    monkeypatch.setattr("a1.runs.OUT", Path("."))
+    measure_or_load("norms", {}, lambda: {"conv1": 0.5})
+    monkeypatch.setattr("a1.runs.OUT", Path("out"))
+    assert measure_or_load("norms", {}, lambda: pytest.fail("measured again")) == {"conv1": 0.5}
 
 
 def test_weights_reproduce_the_test_probabilities(store):

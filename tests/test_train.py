@@ -227,6 +227,15 @@ def test_sgd_has_nesterov_momentum_and_weight_decay():
     torch.testing.assert_close(w.detach(), expected)
 
 
+def test_plain_sgd_has_no_momentum():
+    w = nn.Parameter(torch.tensor([2.0, -1.0]))
+    optimizer = OPTIMIZERS["plain_sgd"]([w], 0.1, 0.0)
+    for gradient in ([1.0, 0.5], [0.0, 0.0]):
+        w.grad = torch.tensor(gradient)
+        optimizer.step()
+    torch.testing.assert_close(w.detach(), torch.tensor([1.9, -1.05]))
+
+
 def test_adamw_decays_weights_apart_from_the_gradient():
     w = nn.Parameter(torch.tensor([2.0, -1.0, 3.0]))
     optimizer = OPTIMIZERS["adamw"]([w], 0.1, 0.5)
