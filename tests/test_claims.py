@@ -117,7 +117,7 @@ def test_claims_of_the_studies_of_part_1():
         assert gaps[f"reg.{technique}_gap_points"] > 0.8 * gaps["reg.none_gap_points"]
         assert r[f"reg.{technique}"] <= r["reg.none"]
         assert 100 * abs(r[f"reg.{technique}"] - r["reg.none"]) < 2 * r["reg.noise_points"]
-    assert 100 * (r["reg.all_four"] - r["reg.none"]) < 1.2 * r["reg.noise_points"]
+    assert 100 * (r["reg.all_four"] - r["reg.none"]) < r["reg.noise_points"]
     assert r["reg.none_loss_last"] > 1.2 * r["reg.none_loss_min"]
     assert r["reg.all_four_loss_last"] < 1.05 * r["reg.all_four_loss_min"]
     lowest = [r[f"reg.{name}_lowest"] for name in ("none", "augmentation", "weight_decay")]

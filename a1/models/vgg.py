@@ -14,7 +14,9 @@ VGG16C_LAYERS = [
 
 INITS = {
     "default": lambda weight: None,  # PyTorch's: uniform, variance 1 / (3 fan_in)
-    "normal": lambda weight: nn.init.normal_(weight, std=0.01),  # Simonyan and Zisserman, section 3.1
+    "normal": lambda weight: nn.init.normal_(
+        weight, std=0.01
+    ),  # common reading of Simonyan and Zisserman, section 3.1
     "xavier": nn.init.xavier_normal_,  # variance 2 / (fan_in + fan_out)
     "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # variance 2 / fan_in
 }
