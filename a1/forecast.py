@@ -1,10 +1,6 @@
 """Forecasting: what a forecaster minimises and is judged by, its baselines, and how sure a difference is."""
 
-import hashlib
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,9 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from a1.data.power import CALENDAR, DAY, SCALED, STEP, WEEK, WindowLoader, split_rows
-from a1.files import atomic_write
-from a1.runs import DamagedFile, fit_or_load, read_sealed, set_aside, sha256_of, write_sealed
-from a1.setup import OUT
+from a1.runs import compute_or_load, fit_or_load
 from a1.train import Recipe
 
 LOSSES = {
@@ -65,9 +59,9 @@ class Regression:
         return {"loss": error.square().mean(1).sum(), "mae_kw": error.abs().mean(1).sum()}
 
     @staticmethod
-    def best(history):
-        """Index of the epoch with the lowest validation loss, the first of equals."""
-        return min(range(len(history)), key=lambda epoch: (history[epoch]["val_loss"], epoch))
+    def score(epoch):
+        """How good an epoch of a history is: the lower its validation loss, the better."""
+        return -epoch["val_loss"]
 
     @staticmethod
     def metrics(outputs, y):
@@ -97,8 +91,6 @@ class ForecastRecipe(Recipe):
     def __post_init__(self):
         if self.loss not in LOSSES:
             raise ValueError(f"loss {self.loss!r}: choose {', '.join(LOSSES)}")
-        if self.schedule == "plateau":
-            raise ValueError("schedule 'plateau' follows accuracy: choose one_cycle or constant")
 
 
 def tabulate(splits, part, every=None):
@@ -180,67 +172,20 @@ def boosting_forecasts(
     return forecasts, {"trees": trees, "of": max_iter}
 
 
-@dataclass(frozen=True)
-class Computed:
-    """What was computed once, as its record tells it."""
-
-    record: dict
-    path: Path  # of the record
-
-    @property
-    def metrics(self):
-        """Name: number or string."""
-        return self.record["metrics"]
-
-    def array(self, name):
-        """One of the arrays beside the record, float32."""
-        with np.load(self.path.with_suffix(".npz")) as file:
-            return file[name].astype(np.float32)
-
-
-def compute_or_load(name, config, compute, folder=None):
-    """Compute something that takes minutes, or read the record of it: fit_or_load for what has no epochs.
-
-    `compute()` returns (metrics, arrays): JSON values, and arrays by name, kept as float16. The record is
-    known by a hash of `config` and looked for in `folder` (OUT/runs/baselines by default), then in
-    runs/baselines. RETRAIN=1 computes in any case.
-    """
-    key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    path = Path(folder or OUT / "runs" / "baselines") / f"{name}-{key[:10]}.json"
-    for place in dict.fromkeys([path, Path("runs") / "baselines" / path.name]):
-        if place.exists() and os.environ.get("RETRAIN") != "1":
-            try:
-                record, arrays = read_sealed(place), place.with_suffix(".npz")
-                if record["key"] != key or not (
-                    arrays.exists() and sha256_of(arrays) == record["arrays_sha256"]
-                ):
-                    raise DamagedFile(f"{place} does not fit its name or its arrays")
-                return Computed(record, place)
-            except DamagedFile as error:
-                set_aside(place, error)
-    metrics, arrays = compute()
-    with atomic_write(path.with_suffix(".npz")) as file:
-        np.savez_compressed(file, **{part: values.astype(np.float16) for part, values in arrays.items()})
-    record = {"name": name, "key": key, "config": config, "metrics": metrics,
-              "arrays_sha256": sha256_of(path.with_suffix(".npz"))}  # fmt: skip
-    write_sealed(path, record)
-    return Computed(record, path)
-
-
 def fit_baseline(name, forecast, splits, **settings):
-    """A baseline, fitted or loaded: metrics {val,test}_{r2,mae_kw,rmse_kw} and choices; arrays by part, kW.
+    """A baseline, fitted or loaded: its result has {val,test}_{r2,mae_kw,rmse_kw} and choices, its arrays are forecasts by part, kW.
 
     `forecast(splits, **settings)` returns ({part: kW [N, horizons]}, what was chosen on validation).
     """
 
     def compute():
         forecasts, chosen = forecast(splits, **settings)
-        metrics = {
+        measured = {
             f"{part}_{measure}": value
             for part, predicted in forecasts.items()
             for measure, value in scores(splits.targets(part)[0], predicted).items()
         }
-        return metrics | chosen, forecasts
+        return measured | chosen, forecasts
 
     config = {"baseline": forecast.__name__, "settings": settings, "data": splits.fingerprint}
     return compute_or_load(name, config, compute)

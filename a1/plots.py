@@ -6,6 +6,7 @@ from IPython.display import SVG, display
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from a1.runs import curves
 from a1.setup import OUT
 
 # One colour a model in the whole project (Okabe and Ito's colour-blind safe palette).
@@ -89,10 +90,22 @@ def plot_mistakes(images, y, probs, classes, columns=6):
     plt.show()
 
 
-def plot_spread(ax, x, runs, label, color):
-    """Mean over runs [R, len(x)] as a line, their range as a band."""
-    ax.plot(x, runs.mean(0), color=color, label=label)
-    ax.fill_between(x, runs.min(0), runs.max(0), color=color, alpha=0.2, linewidth=0)
+def plot_study(variants, measures, colors):
+    """Runs of a study per epoch, a panel for each measure: mean over the seeds as a line, range as a band.
+
+    variants: {label: Runs of one variant}; measures: {name in the history: axis label}; colors: as variants.
+    Returns figure and axes; the legend is in the last one.
+    """
+    fig, axes = plt.subplots(1, len(measures), figsize=(9.5, 3.3))
+    for ax, (measure, title) in zip(axes, measures.items()):
+        for (label, runs), color in zip(variants.items(), colors):
+            values = curves(runs, measure)
+            epochs = range(1, values.shape[1] + 1)
+            ax.plot(epochs, values.mean(0), color=color, label=label)
+            ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
+        ax.set(xlabel="epoch", ylabel=title, xticks=epochs[:: -(-len(epochs) // 10)])
+    axes[-1].legend(fontsize=9)
+    return fig, axes
 
 
 def read_events(run):

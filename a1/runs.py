@@ -7,7 +7,7 @@ runs/<name>-<key>.ckpt      an unfinished run         (not committed)
 runs/tensorboard/<name>-<key>/                        event files, written during training
 
 A run on data without a test part is a study: only its record is kept, in runs/studies/ by its name. What is
-measured without training a network is kept in runs/measured/.
+computed without training a network is kept in runs/computed/.
 """
 
 import datetime
@@ -40,9 +40,14 @@ def sha256_of(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def key_of(content):
+    """Hex SHA-256 of a JSON object, whatever the order of its names."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_sealed(path, content):
     """Write the JSON object `content` with a hash of itself, so that no change goes unnoticed."""
-    seal = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    seal = key_of(content)
     with atomic_write(path) as file:
         file.write((json.dumps({**content, "seal": seal}, indent=1) + "\n").encode())
 
@@ -54,7 +59,7 @@ def read_sealed(path):
         seal = content.pop("seal")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DamagedFile(f"{path} is no run record ({error!r})") from None
-    if hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest() != seal:
+    if key_of(content) != seal:
         raise DamagedFile(f"{path} was changed after it was written")
     return content
 
@@ -123,6 +128,11 @@ class Run:
         return f"{r['name']}: trained on {r['date']} on {r['device']}, {len(self.history)} epochs in {minutes:.1f} min (best: epoch {r['best_epoch']})"
 
 
+def curves(runs, measure):
+    """One measure of several runs per epoch: float64 [runs, epochs]."""
+    return np.array([[epoch[measure] for epoch in run.history] for run in runs])
+
+
 def measures_of(epoch):
     """[(part, measure, value), ...] of one epoch of a history."""
     names = [name.partition("_") for name in epoch]
@@ -170,7 +180,7 @@ def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True, recor
     part of what the run is known by.
     """
     config = run_config(make_model, recipe, data, recorder)
-    key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    key = key_of(config)
     path = Path(folder or OUT / "runs") / f"{name}-{key[:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -178,8 +188,9 @@ def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True, recor
             path.with_suffix(".ckpt").unlink(missing_ok=True)
         else:
             for place in dict.fromkeys([path, Path("runs") / f"{name}-{key[:10]}.json"]):
-                run = read_run(place, key)
-                if run:
+                record = read_record(place, key, "probs_sha256")
+                if record:
+                    run = Run(record, place)
                     path.with_suffix(".ckpt").unlink(missing_ok=True)  # left by a kill right after the record
                     if verbose:
                         print(run, *map(epoch_line, run.history), sep="\n")
@@ -187,23 +198,48 @@ def fit_or_load(name, make_model, recipe, data, folder=None, verbose=True, recor
         return train_run(name, make_model, recipe, data, config, key, path, verbose, recorder)
 
 
-def measure_or_load(name, config, measure):
-    """`measure()`, a JSON object, or what it returned the last time; kept in runs/measured/<name>-<key>.json.
+@dataclass(frozen=True)
+class Computed:
+    """What was computed once, as its record tells it."""
 
-    The key is a hash of `config`, JSON that names all the result depends on. RETRAIN=1 measures again.
+    record: dict
+    path: Path  # of the record
+
+    @property
+    def result(self):
+        """JSON."""
+        return self.record["result"]
+
+    def array(self, name):
+        """One of the arrays beside the record, float32."""
+        with np.load(self.path.with_suffix(".npz")) as file:
+            return file[name].astype(np.float32)
+
+
+def compute_or_load(name, config, compute):
+    """Compute something that takes minutes, or read the record of it: fit_or_load for what has no epochs.
+
+    `compute()` returns (result, arrays): JSON, and arrays by name, which are kept as float16. The record is known
+    by a hash of `config`, JSON that names all the result depends on, and looked for in OUT/runs/computed, then in
+    runs/computed. RETRAIN=1 computes in any case.
     """
-    key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    path = OUT / "runs" / "measured" / f"{name}-{key[:10]}.json"
-    places = dict.fromkeys([path, Path("runs/measured") / path.name])
+    key = key_of(config)
+    path = OUT / "runs" / "computed" / f"{name}-{key[:10]}.json"
+    places = dict.fromkeys([path, Path("runs/computed") / path.name])
     for place in places if os.environ.get("RETRAIN") != "1" else ():
-        if place.exists():
-            try:
-                return read_sealed(place)["result"]
-            except DamagedFile as error:
-                set_aside(place, error)
-    date = datetime.date.today().isoformat()
-    write_sealed(path, {"name": name, "key": key, "config": config, "date": date, "result": measure()})
-    return read_sealed(path)["result"]
+        record = read_record(place, key, "arrays_sha256")
+        if record:
+            return Computed(record, place)
+    result, arrays = compute()
+    if arrays:
+        with atomic_write(path.with_suffix(".npz")) as file:
+            np.savez_compressed(file, **{name: values.astype(np.float16) for name, values in arrays.items()})
+    record = {
+        "name": name, "key": key, "config": config, "date": datetime.date.today().isoformat(), "result": result,
+        "arrays_sha256": sha256_of(path.with_suffix(".npz")) if arrays else None,
+    }  # fmt: skip
+    write_sealed(path, record)
+    return Computed(read_sealed(path), path)
 
 
 def set_aside(path, error):
@@ -212,16 +248,19 @@ def set_aside(path, error):
     print(f"{error}: set aside as {path.name}.damaged, the run is made again")
 
 
-def read_run(path, key):
-    """The Run recorded at `path`, or None where there is none or it is damaged (then it is set aside)."""
+def read_record(path, key, arrays_hash):
+    """The record at `path`, or None where there is none or it is damaged (then it is set aside).
+
+    `arrays_hash` is the record's name for the hash of the .npz beside it, None where there are no arrays.
+    """
     if not path.exists():
         return None
     try:
         record = read_sealed(path)
-        probs, seal = path.with_suffix(".npz"), record["probs_sha256"]
-        if record["key"] != key or (seal and not (probs.exists() and sha256_of(probs) == seal)):
-            raise DamagedFile(f"{path} does not fit its name or its test probabilities")
-        return Run(record, path)
+        arrays, seal = path.with_suffix(".npz"), record[arrays_hash]
+        if record["key"] != key or (seal and not (arrays.exists() and sha256_of(arrays) == seal)):
+            raise DamagedFile(f"{path} does not fit its name or the arrays beside it")
+        return record
     except DamagedFile as error:
         set_aside(path, error)
         return None

@@ -1,6 +1,5 @@
 """Studies: many short runs that differ in one decision, compared on the validation part."""
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -13,14 +12,12 @@ def study_data(image_set, indices, train_per_class, val_per_class, size, device)
 
     The test part is left out: nothing can be chosen by it. The same photos whatever the seed of a run.
     """
-    counts = {"train": train_per_class, "val": val_per_class}
-    chosen = {
-        part: torch.cat(
-            [index[image_set.labels[index] == label][:count] for label in image_set.labels.unique()]
-        )
-        for part, count in counts.items()
-        for index in [indices[part]]
-    }
+
+    def first(part, count):
+        labels = image_set.labels[indices[part]]
+        return torch.cat([indices[part][labels == label][:count] for label in labels.unique()])
+
+    chosen = {"train": first("train", train_per_class), "val": first("val", val_per_class)}
     return ImageSplits(image_set, chosen, device, size)
 
 
@@ -43,10 +40,9 @@ def run_study(name, variants, data, recorder=None):
     return pd.DataFrame(rows)
 
 
-def curves(table, variant, measure):
-    """One measure of a variant's runs per epoch: float64 [seeds, epochs]."""
-    runs = table["run"][table["variant"] == variant]
-    return np.array([[epoch[measure] for epoch in run.history] for run in runs])
+def runs_of(table, variant):
+    """The Runs of one variant, a seed each."""
+    return list(table["run"][table["variant"] == variant])
 
 
 def mean_and_sd(table, columns):

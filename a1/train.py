@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 class Classification:
     """What is minimised and measured where outputs are logits [N, K] and targets class indices [N].
 
-    `sums` are followed in every epoch, per example; the epoch that is `best` by its history keeps its weights.
+    `sums` are followed in every epoch, per example; the epoch with the highest `score` keeps its weights.
     """
 
     @staticmethod
@@ -30,9 +30,9 @@ class Classification:
         }
 
     @staticmethod
-    def best(history):
-        """Index of the epoch with the highest validation accuracy, the first of equals."""
-        return max(range(len(history)), key=lambda epoch: (history[epoch]["val_acc"], -epoch))
+    def score(epoch):
+        """How good an epoch of a history is: its validation accuracy."""
+        return epoch["val_acc"]
 
     @staticmethod
     def metrics(outputs, y):
@@ -56,10 +56,10 @@ class Recipe:
     optimizer: str = "sgd"  # a key of OPTIMIZERS
     lr: float = 0.1  # the schedule's highest
     weight_decay: float = 5e-4
-    schedule: str = "one_cycle"  # or "plateau": lr / 10 when val_acc stops improving; or "constant"
+    schedule: str = "one_cycle"  # or "plateau": lr / 10 when the score stops improving; or "constant"
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # largest L2 norm of the whole gradient
-    patience: int | None = None  # stop after so many epochs without a better val_acc
+    patience: int | None = None  # stop after so many epochs without a better score
     augment: tuple = ()  # of "flip", "shift", "color"
     image_sizes: tuple = ()  # training resolution of the first epochs, in pixels; then the full one
     amp: bool = True  # mixed precision: float16 on CUDA, bfloat16 on a CPU
@@ -157,7 +157,7 @@ class Training:
             )
         elif recipe.schedule == "plateau":
             self.epoch_scheduler = schedules.ReduceLROnPlateau(
-                self.optimizer, mode="max", factor=0.1, patience=2
+                self.optimizer, mode="max", factor=0.1, patience=2, threshold=0
             )
         elif recipe.schedule != "constant":
             raise ValueError(f"schedule {recipe.schedule!r}: choose one_cycle, plateau or constant")
@@ -168,8 +168,9 @@ class Training:
 
     @property
     def best_epoch(self) -> int:
-        """Index of the epoch whose weights are kept."""
-        return self.recipe.objective.best(self.history)
+        """Index of the epoch with the highest score, the first of equals: its weights are kept."""
+        scores = [self.recipe.objective.score(epoch) for epoch in self.history]
+        return scores.index(max(scores))
 
     @property
     def finished(self) -> bool:
@@ -192,8 +193,6 @@ class Training:
             self.model, batches, self.optimizer, recipe, self.scaler, self.step_scheduler, keep_first
         )
         val = evaluate(self.model, self.data.loader("val", recipe), recipe.amp, recipe.objective)
-        if self.epoch_scheduler:
-            self.epoch_scheduler.step(val["acc"])
         self.first_losses += [float(loss) for loss in first_steps]
         self.history.append({
             "epoch": epoch + 1,
@@ -202,6 +201,8 @@ class Training:
             "lr": lr,
             "seconds": time.perf_counter() - started,
         })  # fmt: skip
+        if self.epoch_scheduler:
+            self.epoch_scheduler.step(recipe.objective.score(self.history[-1]))
         if self.best_epoch == epoch:
             self.best = {
                 name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()

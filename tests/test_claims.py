@@ -95,10 +95,25 @@ def test_claims_of_the_studies_of_part_1():
     assert tie < r["schedule.one_cycle_0.02_sd"] and r["schedule.constant_0.02_sd"] > 0.03
     assert r["schedule.recovered"] - r["schedule.stuck"] > 0.15
 
+    rates = {
+        (recipe["lr"], recipe["seed"]): [epoch["lr"] for epoch in record["history"]]
+        for record in map(read_sealed, STUDIES)
+        if (recipe := record["config"]["recipe"])["schedule"] == "plateau"
+    }
+    cuts = {
+        run: [epoch for epoch in range(1, len(lrs)) if lrs[epoch] < lrs[epoch - 1]]
+        for run, lrs in rates.items()
+    }
+    assert sorted(map(len, (cuts[0.01, seed] for seed in range(3)))) == [0, 1, 1]
+    assert all(epoch >= 18 for seed in range(3) for epoch in cuts[0.01, seed]), "in the last two epochs"
+    assert cuts[0.02, 2] == [10, 13, 16, 19], "every third epoch"
+
     # optimizers
     assert 1 < r["opt.adam_lead_points"] / r["opt.adam_lead_se_points"] < 2.5
     assert abs(r["opt.adam.mean"] - r["opt.adamw.mean"]) < r["opt.adam.sd"]
     assert r["opt.sgd.mean"] - r["opt.rmsprop.mean"] > 2 * r["opt.rmsprop.sd"]
+    assert r["opt.spread_points"] < 2 and r["opt.rmsprop.mean"] < r["opt.sgd.mean"] - 0.05
+    assert all(r[f"opt.{name}.lost_points"] > 5 for name in ("sgd", "adam", "adamw", "rmsprop"))
     assert r["probe.sgd_02"] > 0.8 > 0.7 > r["probe.sgd_05"] and abs(r["probe.sgd_10"] - 1 / 3) < 1e-3
 
     # batch sizes
@@ -121,7 +136,13 @@ def test_claims_of_the_studies_of_part_1():
     assert r["reg.none_loss_last"] > 1.2 * r["reg.none_loss_min"]
     assert r["reg.all_four_loss_last"] < 1.05 * r["reg.all_four_loss_min"]
     lowest = [r[f"reg.{name}_lowest"] for name in ("none", "augmentation", "weight_decay")]
-    assert max(lowest) < 0.78 < r["reg.dropout_lowest"] < r["reg.all_four_lowest"]
+    assert (
+        max(lowest)
+        == r["reg.augmentation_lowest"]
+        < 0.78
+        < r["reg.dropout_lowest"]
+        < r["reg.all_four_lowest"]
+    )
     assert (
         r["stop.none_best"] - r["stop.none_kept"]
         > 0.05

@@ -320,7 +320,9 @@ def test_unwritable_cache_folder(form, photos, monkeypatch):
     before = sorted(os.listdir(folder))
     folder.chmod(0o555)
     loaded = load_cnn_dataset(source)
-    note = "read_only is read-only or full: the decoded images are not cached and will be decoded again next time"
+    note = (
+        "read_only is read-only or full: the decoded data is not cached and will be decoded again next time"
+    )
     assert loaded.notes == [note] and len(loaded.names) == 36
     Path("data").mkdir()
     cached_in_data = load_cnn_dataset(source)
@@ -340,7 +342,7 @@ def test_full_disk(photos, monkeypatch):
     loaded = load_cnn_dataset(write_zip("here/cnn_dataset.zip", photos))
     assert (
         len(loaded.names) == 36
-        and "here is read-only or full: the decoded images are not cached" in loaded.notes[0]
+        and "here is read-only or full: the decoded data is not cached" in loaded.notes[0]
     )
     assert os.listdir("here") == ["cnn_dataset.zip"]
 
@@ -487,8 +489,9 @@ def test_damaged_cache_is_rebuilt(damage, photos, monkeypatch):
 )
 def test_cache_of_another_version_is_rebuilt(content, photos):
     source = write_zip("cnn_dataset.zip", photos)
-    np.savez(CACHE, **content)
-    assert len(load_cnn_dataset(source).names) == 36
+    for signature in ("of another version", images.source_signature(source)):
+        np.savez(CACHE, signature=signature, **content)
+        assert len(load_cnn_dataset(source).names) == 36
 
 
 @pytest.mark.parametrize("earlier", [False, True])

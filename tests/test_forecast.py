@@ -20,8 +20,8 @@ from sklearn.metrics import mean_squared_error, r2_score
 from tiny import same_tensors
 from torch import nn
 
-from a1 import forecast
-from a1.data import power
+from a1 import forecast, runs
+from a1.data import images, power
 from a1.data.images import DataError
 from a1.data.power import (
     CONTEXT,
@@ -58,7 +58,6 @@ from a1.forecast import (
     Regression,
     autocorrelation,
     boosting_forecasts,
-    compute_or_load,
     error_by,
     fit_baseline,
     naive_forecasts,
@@ -78,6 +77,7 @@ from a1.train import Training, evaluate, train_epoch
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ["Date", "Time", *VARIABLES]
 CACHE = "household_power.cache.npz"
+NOT_CACHED = "named is read-only or full: the decoded data is not cached and will be decoded again next time"
 
 
 @pytest.fixture(autouse=True)
@@ -272,11 +272,11 @@ def test_the_cache_is_rebuilt_when_it_does_not_fit(change, measured):
 
 def test_a_read_only_folder_is_read_all_the_same(measured, monkeypatch):
     source = write_form("txt", measured, "named")
-    monkeypatch.setattr(power, "is_writable", lambda folder: folder.name == "data")
+    monkeypatch.setattr(images, "is_writable", lambda folder: folder.name == "data")
     assert read_power(source).notes == [] and Path("data", CACHE).exists()
     Path("data", CACHE).unlink()
-    monkeypatch.setattr(power, "is_writable", lambda folder: False)
-    assert read_power(source).notes == ["named is read-only or full: the parsed table is not cached"]
+    monkeypatch.setattr(images, "is_writable", lambda folder: False)
+    assert read_power(source).notes == [NOT_CACHED]
 
 
 def test_the_fingerprint_knows_every_value_and_the_start(measured):
@@ -708,7 +708,7 @@ def test_losses(loss, expected):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"loss": "mape"}, "'mape': choose mse, l1, huber"), ({"schedule": "plateau"}, "one_cycle or constant")],
+    [({"loss": "mape"}, "'mape': choose mse, l1, huber")],
 )
 def test_a_recipe_that_cannot_work_says_so(changes, message):
     with pytest.raises(ValueError, match=message):
@@ -732,7 +732,18 @@ def test_metrics_are_scikit_learns_in_kw_and_agree_with_the_sums():
 
 def test_the_best_epoch_has_the_lowest_validation_loss():
     history = [{"val_loss": loss, "val_mae_kw": 1.0} for loss in (0.3, 0.2, 0.25, 0.2)]
-    assert Regression.best(history) == 1
+    training = SimpleNamespace(recipe=ForecastRecipe(epochs=4), history=history)
+    assert Training.best_epoch.fget(training) == 1
+
+
+def test_plateau_divides_by_ten_when_the_validation_loss_stalls(splits):
+    recipe = ForecastRecipe(epochs=9, lr=0.01, schedule="plateau")
+    training = Training(Forecaster(hidden_size=4), splits, recipe)
+    rates = []
+    for loss in (0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05):
+        training.epoch_scheduler.step(Regression.score({"val_loss": loss}))
+        rates.append(training.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01] * 5 + [0.001] * 2)
 
 
 # ---------------------------------------------------------------- networks
@@ -944,8 +955,8 @@ def test_boosting_forecasts_one_horizon(base):
 
 @pytest.fixture
 def out(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast, "OUT", tmp_path / "out")
-    return tmp_path / "out" / "runs" / "baselines"
+    monkeypatch.setattr(runs, "OUT", tmp_path / "out")
+    return tmp_path / "out" / "runs" / "computed"
 
 
 def test_a_baseline_is_fitted_once(small, out):
@@ -954,8 +965,8 @@ def test_a_baseline_is_fitted_once(small, out):
 
     ridge = fit_baseline("ridge", ridge_forecasts, small, alphas=[10.0])
     y = small.targets("test")[0]
-    assert ridge.metrics["test_r2"] == pytest.approx(r2_score(y, ridge.array("test")), abs=1e-3)
-    assert set(ridge.metrics) == {"alpha"} | {
+    assert ridge.result["test_r2"] == pytest.approx(r2_score(y, ridge.array("test")), abs=1e-3)
+    assert set(ridge.result) == {"alpha"} | {
         f"{p}_{m}" for p in ("val", "test") for m in ("r2", "mae_kw", "rmse_kw")
     }
     fail.__name__ = "ridge_forecasts"
@@ -963,24 +974,6 @@ def test_a_baseline_is_fitted_once(small, out):
     assert again.record == json.loads(json.dumps(ridge.record)) and again.path.parent == out
     with pytest.raises(AssertionError, match="fitted again"):
         fit_baseline("ridge", fail, small, alphas=[20.0])
-
-
-@pytest.mark.parametrize("damage", ["record", "arrays", "retrain"])
-def test_what_is_damaged_is_computed_again(damage, out, monkeypatch):
-    counts = iter(range(9))
-
-    def compute():
-        return {"count": next(counts)}, {"a": np.ones(3)}
-
-    first = compute_or_load("thing", {"a": 1}, compute)
-    assert compute_or_load("thing", {"a": 1}, compute).metrics == {"count": 0}
-    if damage == "record":
-        first.path.write_text(first.path.read_text().replace("0", "7", 1))
-    elif damage == "arrays":
-        first.path.with_suffix(".npz").unlink()
-    else:
-        monkeypatch.setenv("RETRAIN", "1")
-    assert compute_or_load("thing", {"a": 1}, compute).metrics == {"count": 1}
 
 
 def test_a_step_is_scored_on_its_own_lags():

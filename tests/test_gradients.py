@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import TinyData
+from tiny import TinyData, count, of_type, on_meta
 from torch import nn
 from torchinfo import summary
 
@@ -48,19 +48,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def on_meta(make, *args, **kwargs):
-    with torch.device("meta"):
-        return make(*args, **kwargs)
-
-
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def of_type(module, kind):
-    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def shapes(model):

@@ -7,26 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from tiny import count, of_type, on_meta
 from torch import nn
 
 from a1.models.resnet import BasicBlock, ResNet18
-from a1.models.vgg import VGG16C
+from a1.models.vgg import INITS, VGG16C
 
 ROOT = Path(__file__).parents[1]
-
-
-def on_meta(make, *args, **kwargs):
-    """Build a network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return make(*args, **kwargs)
-
-
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def of_type(module, kind):
-    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def test_vgg16c_layers_are_those_of_column_c():
@@ -197,3 +184,63 @@ def test_no_predefined_architecture():
     found = {path.name: predefined_in(path.read_text()) for path in sources}
     found.pop("a1_bonus_transfer_learning.py", None)  # the part whose subject they are
     assert not any(found.values()), found
+
+
+def weights_of(model):
+    return {name: module.weight for name, module in model.named_modules() if hasattr(module, "weight")}
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_initialisations_have_their_variance(init):
+    torch.manual_seed(0)
+    for weight in weights_of(VGG16C(image_size=32, width=0.5, init=init)).values():
+        if weight.numel() < 4_000:
+            continue  # too few numbers to know a variance by
+        taps = weight[0, 0].numel()
+        fan_in, fan_out = weight.shape[1] * taps, weight.shape[0] * taps
+        wanted = {
+            "default": 1 / (3 * fan_in),
+            "normal": 0.01**2,
+            "xavier": 2 / (fan_in + fan_out),
+            "he": 2 / fan_in,
+        }
+        assert float(weight.detach().var()) == pytest.approx(wanted[init], rel=0.1)
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_biases_start_at_zero_unless_left_to_pytorch(init):
+    torch.manual_seed(0)
+    zero = [
+        bool((m.bias == 0).all())
+        for m in VGG16C(image_size=32, width=0.125, init=init).modules()
+        if hasattr(m, "bias")
+    ]
+    assert len(zero) == 16 and set(zero) == {init != "default"}
+
+
+def test_a_vgg16c_is_told_from_another_by_its_repr():
+    changes = (
+        {},
+        {"init": "xavier"},
+        {"width": 0.5},
+        {"dropout": 0.1},
+        {"image_size": 32},
+        {"num_classes": 4},
+    )
+    assert len({repr(on_meta(VGG16C, **change)) for change in changes}) == len(changes)
+
+
+def test_a_narrower_vgg16c_keeps_its_depth():
+    narrow, whole = (of_type(on_meta(VGG16C, width=width), nn.Conv2d | nn.Linear) for width in (0.25, 1.0))
+    assert len(narrow) == len(whole) == 16
+    for thin, wide in zip(narrow[:-1], whole):
+        assert 4 * thin.weight.shape[0] == wide.weight.shape[0]
+
+
+def test_the_last_pooling_of_vgg16c_changes_nothing_at_full_size():
+    torch.manual_seed(0)
+    model = VGG16C(width=0.125).eval()
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(model.features(x), model.features[:-1](x))
+    for size in (32, 48):
+        assert model(torch.randn(2, 3, size, size)).shape == (2, 3)

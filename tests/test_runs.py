@@ -22,9 +22,9 @@ from a1.plots import read_events
 from a1.runs import (
     DamagedFile,
     Run,
+    compute_or_load,
     fit_or_load,
     load_checkpoint,
-    measure_or_load,
     read_sealed,
     sha256_of,
     write_sealed,
@@ -328,32 +328,57 @@ def test_the_result_is_asked_for_when_the_model_has_its_best_weights(store):
     assert run.record["recorded"]["bias"] == weights_of(run)["6.bias"].tolist()
 
 
-def test_a_measurement_is_made_once_and_again_when_asked_or_damaged(store, monkeypatch, capsys):
-    monkeypatch.setattr("a1.runs.OUT", Path("out"))
-    calls = []
-
-    def measure():
-        calls.append(len(calls))
-        return {"norms": {"conv1": 0.5}}
-
-    for config in ({"net": "a"}, {"net": "a"}, {"net": "b"}):
-        assert measure_or_load("norms", config, measure) == {"norms": {"conv1": 0.5}}
-    assert len(calls) == 2
-    path, _ = sorted(Path("out/runs/measured").glob("norms-*.json"))
-    path.write_text(path.read_text().replace("0.5", "0.6"))
-    for config in ({"net": "a"}, {"net": "b"}):
-        assert measure_or_load("norms", config, measure) == {"norms": {"conv1": 0.5}}
-    assert len(calls) == 3 and "set aside" in capsys.readouterr().out
-    monkeypatch.setenv("RETRAIN", "1")
-    measure_or_load("norms", {"net": "a"}, measure)
-    assert len(calls) == 4
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    monkeypatch.setattr("a1.runs.OUT", tmp_path / "out")
+    return tmp_path / "out" / "runs" / "computed"
 
 
-def test_a_measurement_in_runs_is_read_where_out_has_none(store, monkeypatch):
+@pytest.mark.parametrize("arrays", [{}, {"a": np.ones(3)}], ids=["without arrays", "with arrays"])
+def test_what_is_computed_is_known_by_its_config(arrays, out):
+    counts = iter(range(9))
+
+    def compute():
+        return {"count": next(counts)}, arrays
+
+    results = [
+        compute_or_load("thing", config, compute) for config in ({"net": "a"}, {"net": "a"}, {"net": "b"})
+    ]
+    assert [computed.result for computed in results] == [{"count": 0}, {"count": 0}, {"count": 1}]
+    assert all(computed.path.parent == out for computed in results)
+    assert len(list(out.glob("*.npz"))) == 2 * len(arrays)
+    for name, values in arrays.items():
+        assert results[1].array(name).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("damage", ["record", "arrays missing", "arrays", "retrain"])
+def test_what_is_damaged_is_computed_again(damage, out, monkeypatch, capsys):
+    counts = iter(range(9))
+
+    def compute():
+        return {"count": next(counts)}, {"a": np.ones(3)}
+
+    first = compute_or_load("thing", {"a": 1}, compute)
+    arrays = first.path.with_suffix(".npz")
+    if damage == "record":
+        first.path.write_text(first.path.read_text().replace('"count": 0', '"count": 7'))
+    elif damage == "arrays missing":
+        arrays.unlink()
+    elif damage == "arrays":
+        np.savez_compressed(arrays, a=np.zeros(3, np.float16))
+    else:
+        monkeypatch.setenv("RETRAIN", "1")
+    again = compute_or_load("thing", {"a": 1}, compute)
+    assert again.result == {"count": 1} and again.array("a").tolist() == [1, 1, 1]
+    assert ("set aside" in capsys.readouterr().out) == (damage != "retrain")
+
+
+def test_what_is_computed_in_runs_is_read_where_out_has_none(store, monkeypatch):
     monkeypatch.setattr("a1.runs.OUT", Path("."))
-    measure_or_load("norms", {}, lambda: {"conv1": 0.5})
+    compute_or_load("norms", {}, lambda: ({"conv1": 0.5}, {}))
     monkeypatch.setattr("a1.runs.OUT", Path("out"))
-    assert measure_or_load("norms", {}, lambda: pytest.fail("measured again")) == {"conv1": 0.5}
+    again = compute_or_load("norms", {}, lambda: pytest.fail("computed again"))
+    assert again.result == {"conv1": 0.5}
 
 
 def test_weights_reproduce_the_test_probabilities(store):

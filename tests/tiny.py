@@ -62,3 +62,17 @@ def same_tensors(one, other):
 def without_seconds(history):
     """A history less what differs from run to run."""
     return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+
+
+def on_meta(make, *args, **kwargs):
+    """Build a network without memory for its weights: shapes and counts only."""
+    with torch.device("meta"):
+        return make(*args, **kwargs)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def of_type(module, kind):
+    return [part for part in module.modules() if isinstance(part, kind)]

@@ -192,48 +192,52 @@ def is_writable(folder):
     return folder.is_dir() and bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
-def load_cnn_dataset(source):
-    """ImageSet of a zip or folder, from the cache beside it where that is up to date.
+def cached(source, name, decode, unpack):
+    """`unpack` of the arrays that `decode()` makes of `source`, or that the cache holds: (what it returns, notes).
 
-    Decoding 30,000 JPEGs takes seconds, reading the cache a fraction of one. The cache stands beside
+    Decoding takes seconds, reading the cache a fraction of one. The cache, a file called `name`, stands beside
     the data, or in data/ where that folder is read-only, and is rebuilt when the source changes.
     """
     signature = source_signature(source)
     folders = [source if source.is_dir() else source.parent, Path("data")]
-    cache_name = f"cnn_dataset_{IMAGE_SIZE}px.cache.npz"
     for folder in folders:
         try:
-            with np.load(folder / cache_name, allow_pickle=False) as cache:
-                meta = json.loads(str(cache["meta"]))
-                if meta.pop("signature") == signature:
-                    return ImageSet(
-                        torch.from_numpy(cache["images"]), torch.from_numpy(cache["labels"]), **meta
-                    )
+            with np.load(folder / name, allow_pickle=False) as cache:
+                if str(cache["signature"]) == signature:
+                    return unpack(cache), []
         except (*ZIP_ERRORS, KeyError, TypeError):
             pass  # absent, damaged or of another version: decode again
-    decoded = decode_all(source)
-    meta = {
-        "names": decoded.names,
-        "fingerprint": decoded.fingerprint,
-        "source": decoded.source,
-        "notes": decoded.notes,
-    }
+    arrays = decode()
     for folder in filter(is_writable, folders):
         try:
-            with atomic_write(folder / cache_name) as file:
-                np.savez(
-                    file,
-                    images=decoded.images.numpy(),
-                    labels=decoded.labels.numpy(),
-                    meta=json.dumps({**meta, "signature": signature}),
-                )
-            return decoded
+            with atomic_write(folder / name) as file:
+                np.savez(file, signature=signature, **arrays)
+            return unpack(arrays), []
         except OSError:
             pass  # the disk is full, or read-only in a way that mode bits do not tell
-    decoded.notes.append(
-        f"{folders[0]} is read-only or full: the decoded images are not cached and will be decoded again next time"
-    )
-    return decoded
+    note = f"{folders[0]} is read-only or full: the decoded data is not cached and will be decoded again next time"
+    return unpack(arrays), [note]
+
+
+def load_cnn_dataset(source):
+    """ImageSet of a zip or folder, from the cache beside it where that is up to date."""
+
+    def decode():
+        decoded = decode_all(source)
+        meta = {name: getattr(decoded, name) for name in ("names", "fingerprint", "source", "notes")}
+        return {
+            "images": decoded.images.numpy(),
+            "labels": decoded.labels.numpy(),
+            "meta": np.array(json.dumps(meta)),
+        }
+
+    def unpack(arrays):
+        images, labels = (torch.from_numpy(arrays[name]) for name in ("images", "labels"))
+        return ImageSet(images, labels, **json.loads(str(arrays["meta"])))
+
+    photos, notes = cached(source, f"cnn_dataset_{IMAGE_SIZE}px.cache.npz", decode, unpack)
+    photos.notes.extend(notes)
+    return photos
 
 
 def split_indices(images, labels, seed=0, shares=(0.70, 0.15, 0.15)):

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from a1.data.images import PARTS, ZIP_ERRORS, DataError, data_folders, is_writable
+from a1.data.images import PARTS, ZIP_ERRORS, DataError, cached, data_folders
 from a1.files import atomic_write
 
 VARIABLES = {  # UCI's names and their units
@@ -195,38 +195,16 @@ def fingerprint_of(frame):
 
 
 def read_power(source):
-    """PowerSeries of a file, from the cache beside it where that is up to date.
+    """PowerSeries of a file, from the cache beside it where that is up to date."""
 
-    Parsing takes seconds, the cache a fraction of one. It stands beside the data, or in data/ where that
-    folder is read-only, and is rebuilt when the source changes.
-    """
-    stat = source.stat()
-    signature = hashlib.sha256(
-        json.dumps(["v1", source.name, stat.st_size, stat.st_mtime_ns]).encode()
-    ).hexdigest()
-    folders = list(dict.fromkeys([source.parent, Path("data")]))
-    cache_name, frame = "household_power.cache.npz", None
-    for folder in folders:
-        try:
-            with np.load(folder / cache_name, allow_pickle=False) as cache:
-                if str(cache["signature"]) == signature:
-                    frame = frame_of(cache["start"], cache["values"])
-                    break
-        except (*ZIP_ERRORS, KeyError, TypeError):
-            pass  # absent, damaged or of another version: parse again
-    notes = []
-    if frame is None:
+    def decode():
         frame = parse_power(source)
-        for folder in filter(is_writable, folders):
-            try:
-                with atomic_write(folder / cache_name) as file:
-                    start = int(frame.index[0].timestamp())
-                    np.savez(file, signature=signature, start=start, values=frame.to_numpy())
-                break
-            except OSError:
-                pass  # the disk is full, or read-only in a way that mode bits do not tell
-        else:
-            notes.append(f"{source.parent} is read-only or full: the parsed table is not cached")
+        return {"start": np.array(int(frame.index[0].timestamp())), "values": frame.to_numpy()}
+
+    def unpack(arrays):
+        return frame_of(arrays["start"], arrays["values"])
+
+    frame, notes = cached(source, "household_power.cache.npz", decode, unpack)
     return PowerSeries(frame, fingerprint_of(frame), f"{source.name}, {len(frame):,} minutes", notes)
 
 

@@ -14,9 +14,7 @@ VGG16C_LAYERS = [
 
 INITS = {
     "default": lambda weight: None,  # PyTorch's: uniform, variance 1 / (3 fan_in)
-    "normal": lambda weight: nn.init.normal_(
-        weight, std=0.01
-    ),  # common reading of Simonyan and Zisserman, section 3.1
+    "normal": lambda weight: nn.init.normal_(weight, std=0.01),  # Simonyan and Zisserman, 3.1, as often read
     "xavier": nn.init.xavier_normal_,  # variance 2 / (fan_in + fan_out)
     "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # variance 2 / fan_in
 }
@@ -43,9 +41,8 @@ class VGG16C(nn.Module):
                 features += [conv, nn.ReLU(inplace=True)]
                 in_channels = channels
         side, units = image_size // 32, int(4096 * width)
-        self.features = nn.Sequential(
-            *features, nn.AdaptiveAvgPool2d(side)
-        )  # changes nothing at `image_size`
+        features.append(nn.AdaptiveAvgPool2d(side))  # changes nothing at `image_size`
+        self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(
             nn.Flatten(),
             nn.Linear(in_channels * side**2, units), nn.ReLU(inplace=True), nn.Dropout(dropout),

@@ -90,21 +90,24 @@ from a1.train import Classification, Recipe, OPTIMIZERS, mixed_precision, train_
 from a1.runs import (
     DamagedFile,
     sha256_of,
+    key_of,
     write_sealed,
     read_sealed,
     save_checkpoint,
     load_checkpoint,
     Run,
+    curves,
     measures_of,
     epoch_line,
     log_epoch,
     run_config,
     is_study,
     set_aside,
-    read_run,
+    read_record,
     train_run,
     fit_or_load,
-    measure_or_load,
+    Computed,
+    compute_or_load,
 )
 
 # %% tags=["toolbox"]
@@ -114,7 +117,7 @@ from a1.results import TOLERANCE, save_results, compare_with_reported
 
 # %% tags=["toolbox"]
 # @title Figures and tables
-from a1.plots import COLORS, use_plot_style, plot_history, plot_spread
+from a1.plots import COLORS, use_plot_style, plot_history, plot_study
 from a1.evaluate import wilson_interval, mcnemar, reported, metrics_table
 
 # %% [markdown]
@@ -198,6 +201,7 @@ from a1.data.images import (
     decode_all,
     source_signature,
     is_writable,
+    cached,
     load_cnn_dataset,
     split_indices,
     random_flip,
@@ -224,7 +228,7 @@ from a1.data.standin import (
 # %% tags=["toolbox"]
 # @title Loading one or the other; studies on a part of them
 from a1.data.load import load_images, data_banner, take_per_class
-from a1.studies import study_data, run_study, curves, mean_and_sd
+from a1.studies import study_data, run_study, runs_of, mean_and_sd
 
 # %%
 photos = take_per_class(load_images(), IMAGES_PER_CLASS)
@@ -365,7 +369,7 @@ def signals_of(init):
 signals = {}
 for init in INIT_NAMES:
     config = run_config(partial(make_deep, init=init), DEEP_RECIPE, data) | {"photos": SIGNAL_PHOTOS}
-    signals[init] = pd.DataFrame(measure_or_load("signals", config, partial(signals_of, init)))
+    signals[init] = pd.DataFrame(compute_or_load("signals", config, lambda: (signals_of(init), {})).result)
 
 QUANTITIES = {
     "output": "gradient of the output\n(the handout's grad_output)",
@@ -590,7 +594,7 @@ def norms_at_start(make_model):
     def measure():
         return gradients_at_start(make_model, data, START_RECIPE, START_BATCHES).to_dict()
 
-    return pd.DataFrame(measure_or_load("start", config, measure))
+    return pd.DataFrame(compute_or_load("start", config, lambda: (measure(), {})).result)
 
 start = {(net, init): norms_at_start(partial(make, init=init)) for net, make in DEPTH_NETS.items() for init in INIT_NAMES}
 
@@ -948,14 +952,8 @@ shown(pooling_table, FORMATS)
 # %%
 def plot_studies(table, labels):
     """Training loss and validation accuracy of each variant per epoch: mean and range over the seeds."""
-    fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
-    for ax, measure, title in zip(axes, ("train_loss", "val_acc"), ("training loss", "validation accuracy")):
-        for label, color in zip(labels, sns.color_palette("Dark2")):
-            plot_spread(ax, range(1, SMALL_RECIPE.epochs + 1), curves(table, label, measure), label, color)
-        ax.set(xlabel="epoch", ylabel=title)
-        ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
-    axes[1].legend()
-    return axes
+    measures = {"train_loss": "training loss", "val_acc": "validation accuracy"}
+    return plot_study({label: runs_of(table, label) for label in labels}, measures, sns.color_palette("Dark2"))[1]
 
 plot_studies(poolings, POOLINGS)
 plt.show()
@@ -1045,7 +1043,9 @@ def first_layer(run, make_model, released):
 
 trained = {"vgg16c": (vgg, make_vgg, "a1_part1_vgg16c.pt"), "resnet18": (resnet, make_resnet, "a1_part1_resnet18.pt")}
 filters = {
-    name: torch.tensor(measure_or_load("first_layer", {"run": run.record["key"]}, partial(first_layer, run, make, file))["filters"])
+    name: torch.tensor(
+        compute_or_load("first_layer", {"run": run.record["key"]}, lambda: (first_layer(run, make, file), {})).result["filters"]
+    )
     for name, (run, make, file) in trained.items()
 }
 

@@ -98,18 +98,20 @@ from a1.train import (
 from a1.runs import (
     DamagedFile,
     sha256_of,
+    key_of,
     write_sealed,
     read_sealed,
     save_checkpoint,
     load_checkpoint,
     Run,
+    curves,
     measures_of,
     epoch_line,
     log_epoch,
     run_config,
     is_study,
     set_aside,
-    read_run,
+    read_record,
     train_run,
     fit_or_load,
 )
@@ -194,7 +196,7 @@ if PROFILE == "quick":
 
 # %% tags=["toolbox"]
 # @title Finding, fetching and reading the table
-from a1.data.images import PARTS, ZIP_ERRORS, DataError, data_folders, is_writable
+from a1.data.images import CLASSES, PARTS, ZIP_ERRORS, DataError, data_folders, source_signature, is_writable, cached
 from a1.data.power import (
     VARIABLES,
     STEP,
@@ -495,7 +497,7 @@ RESULTS |= {
 
 # %% tags=["toolbox"]
 # @title What was computed once
-from a1.forecast import Computed, compute_or_load
+from a1.runs import Computed, compute_or_load
 
 # %%
 from a1.forecast import same_shape, scores, score_at_step
@@ -516,11 +518,11 @@ def score_steps():
 steps = compute_or_load(
     "steps", {"data": series.fingerprint, "windows": STEP_WINDOWS, "trees": TREES // 2}, score_steps
 )
-RESULTS |= steps.metrics
+RESULTS |= steps.result
 table = pd.DataFrame(
     {
         f"{minutes} min": [
-            steps.metrics[f"step_{minutes}.{model}_r2"] for model in ("persistence", "ridge", "boosting")
+            steps.result[f"step_{minutes}.{model}_r2"] for model in ("persistence", "ridge", "boosting")
         ]
         for minutes in (1, 5, 15, 60)
     },
@@ -984,7 +986,7 @@ names = {
 }
 measured = {name: scores(y_test, forecasts["test"][name]) for name in names}
 for name, baseline in fitted.items():  # at full precision, the stored forecasts are float16
-    measured[name] = {measure: baseline.metrics[f"test_{measure}"] for measure in measured[name]}
+    measured[name] = {measure: baseline.result[f"test_{measure}"] for measure in measured[name]}
 measured["final"] = {measure: final.metrics[f"test_{measure}"] for measure in measured["final"]}
 RESULTS |= {
     f"{name}.test_{m}": value
@@ -993,10 +995,10 @@ RESULTS |= {
     if name != "final"
 }
 RESULTS |= {f"{name}.test_mae_w": 1000 * values["mae_kw"] for name, values in measured.items()}
-RESULTS |= {f"{name}.val_r2": baseline.metrics["val_r2"] for name, baseline in fitted.items()}
+RESULTS |= {f"{name}.val_r2": baseline.result["val_r2"] for name, baseline in fitted.items()}
 RESULTS |= {
-    "gbm.trees": fitted["gbm"].metrics["trees"],
-    "ridge.alpha": fitted["ridge"].metrics["alpha"],
+    "gbm.trees": fitted["gbm"].result["trees"],
+    "ridge.alpha": fitted["ridge"].result["alpha"],
     "seasonal": seasonal,
 }
 table = (
