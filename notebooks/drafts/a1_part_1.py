@@ -1,5 +1,7 @@
 # What notebooks/a1_part_1.py still lacks: the sections that read VGG-16C's final run. To finish Part I:
 #
+# - record: `git mv notebooks/drafts/runs/vgg16c-* runs/`, and its folder of tensorboard/ to runs/tensorboard/ (it waits here,
+#   since a test wants every record in runs/ to be read by a notebook);
 # - configuration: the recipe `"vgg16c": Recipe(epochs=20, batch_size=128, lr=0.02, image_sizes=(32,) * 8 + (48,) * 5, **BOTH)`
 #   in "full" (the run with key e69da176ad), in "quick" that of resnet18; `TIMED_STEPS = {"quick": 2, "full": 7}[PROFILE]`;
 #   import `mcnemar` from a1.evaluate;
