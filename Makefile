@@ -1,7 +1,8 @@
 # make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
-# make pdf     typeset part_v/a1_part_5.tex (needs LaTeX, see README); the checkpoint version in out/part_v/
+# make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX, see README)
+# make site    deliverables, PDF and rubric as a static site in site/, for graders
 # make bench   our batches, training step and forecasting windows against the usual way
 
 PYTHON ?= python3
@@ -27,6 +28,9 @@ build: .venv/run
 check: .venv/run
 	$(BIN)/python tools/nb.py check $(NOTEBOOKS)
 
+site: .venv/dev
+	$(BIN)/python tools/site.py
+
 bench: .venv/dev
 	$(BIN)/python -m bench.bench_loader
 	$(BIN)/python -m bench.bench_step
@@ -40,7 +44,7 @@ pdf:
 	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}' a1_part_5.tex
 	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}\def\Checkpoint{}' -jobname=a1_part_5_checkpoint a1_part_5.tex
 	! grep -E '^(Overfull|Underfull|LaTeX Warning|Package [a-z]+ Warning)' out/part_v/*.log
-	cp out/part_v/a1_part_5.pdf part_v/
+	cp out/part_v/a1_part_5.pdf out/part_v/a1_part_5_checkpoint.pdf part_v/
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
@@ -57,6 +61,6 @@ format: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv out site
 
-.PHONY: run test full build check bench pdf format clean
+.PHONY: run test full build check site bench pdf format clean

@@ -1,9 +1,14 @@
 """Reading results: intervals, tests, per-class measures."""
 
 import math
+import time
 
+import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import precision_recall_fscore_support
+
+from a1.setup import DEVICE
 
 
 def wilson_interval(share, n, z=1.96):
@@ -63,3 +68,19 @@ def mcnemar(one_right, other_right):
     n = only_one + only_other
     tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
     return only_one, only_other, min(1.0, tail / 2 ** (n - 1)) if n else 1.0
+
+
+def median_seconds(steps, repeats):
+    """Median time of each of `steps`, {name: function}: {name: seconds}.
+
+    The steps take turns, so that whatever else the machine does hits them alike; a first round warms up.
+    """
+    times = {name: [] for name in steps}
+    for _ in range(repeats + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
+            times[name].append(time.perf_counter() - started)
+    return {name: float(np.median(values[1:])) for name, values in times.items()}

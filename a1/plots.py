@@ -16,6 +16,7 @@ COLORS = {
     "vgg_deep": "#CC79A7",
     "resnext": "#009E73",
 }
+NAMES = {"vgg16c": "VGG-16C", "resnet18": "ResNet-18", "vgg_deep": "VGG-Deep", "resnext": "ResNeXt"}
 
 
 def use_plot_style():
@@ -34,7 +35,7 @@ def show_images(images, titles, columns, title_color="black"):
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles):
-        ax.imshow(image.permute(1, 2, 0).cpu())
+        ax.imshow(image.permute(1, 2, 0).cpu(), interpolation="nearest")
         ax.set_title(title, fontsize=9, color=title_color)
     plt.show()
 
@@ -49,7 +50,7 @@ def plot_history(runs, measure, label):
         epochs = [epoch["epoch"] for epoch in run.history]
         for part, style in (("train", "--"), ("val", "-")):
             values = [epoch[f"{part}_{measure}"] for epoch in run.history]
-            ax.plot(epochs, values, style, color=COLORS[name], label=f"{name}, {part}")
+            ax.plot(epochs, values, style, color=COLORS[name], label=f"{NAMES[name]}, {part}")
         best = run.record["best_epoch"]
         ax.plot(best, run.history[best - 1][f"val_{measure}"], "o", color=COLORS[name])
     ax.set(xlabel="epoch", ylabel=label, xticks=epochs[:: max(1, len(epochs) // 10)])
@@ -85,7 +86,7 @@ def plot_mistakes(images, y, probs, classes, columns=6):
         row[0].text(-0.12, 0.5, f"{classes[true]}\ntaken for\n{classes[said]}\n({len(found)})", ha="right",
                     va="center", fontsize=9, transform=row[0].transAxes)  # fmt: skip
         for ax, index in zip(row, found[sure[found].argsort(descending=True)]):
-            ax.imshow(images[index].permute(1, 2, 0).cpu())
+            ax.imshow(images[index].permute(1, 2, 0).cpu(), interpolation="nearest")
             ax.set_title(f"{sure[index]:.0%}", fontsize=8, pad=2)
     plt.show()
 
@@ -110,11 +111,12 @@ def plot_study(variants, measures, colors):
 
 def read_events(run):
     """Scalars of a run's TensorBoard event files: {"loss/val": ([epoch, ...], [value, ...]), ...}."""
-    log = EventAccumulator(str(run.path.parent / "tensorboard" / run.path.stem)).Reload()
-    scalars = {tag: log.Scalars(tag) for tag in log.Tags()["scalars"]}
+    # A run that was interrupted left a file for each start, which may repeat epochs: the last one counts.
+    folder = run.path.parent / "tensorboard" / run.path.stem
+    log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
+    scalars = {tag: {event.step: event.value for event in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
     return {
-        tag: ([event.step for event in events], [event.value for event in events])
-        for tag, events in scalars.items()
+        tag: (sorted(values), [values[step] for step in sorted(values)]) for tag, values in scalars.items()
     }
 
 

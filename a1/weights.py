@@ -51,3 +51,22 @@ def load_weights(model, name):
     raise FileNotFoundError(
         f"weights/{name} is not here: weights/MANIFEST.json names the command that makes it"
     )
+
+
+def release(run, make_model, name, notebook):
+    """Save a run's weights as weights/`name` where they are at hand, and read the released file back.
+
+    Returns a fresh model with the released weights, or None (and says why) where they are not here; `notebook`
+    is the one that trains them anew.
+    """
+    if run.path.with_suffix(".pt").exists():  # trained on this machine
+        metrics = {key: value for key, value in run.metrics.items() if key.startswith(("val", "test"))}
+        path = save_weights(
+            run.load_weights(make_model()), name, metrics, f"RETRAIN=1 make full NOTEBOOKS={notebook}"
+        )
+        print(f"weights/{name}: {path.stat().st_size / 1e6:.1f} MB")
+    try:
+        return load_weights(make_model(), name)
+    except FileNotFoundError as error:
+        print(error)
+        return None

@@ -33,7 +33,7 @@ def project(tmp_path):
         "rules:",
         "  - {part: BX, points: 7, notebook: a1_bonus_resnext, title: Bonus}\nrules:",
     )
-    write(root / "out/part_v/a1_part_5_checkpoint.pdf", pdf(TEX.lstrip("\n"), titles=("V.I Numbers",)))
+    write(root / "part_v/a1_part_5_checkpoint.pdf", pdf(TEX.lstrip("\n"), titles=("V.I Numbers",)))
     return root
 
 
@@ -77,7 +77,7 @@ def test_the_zip_holds_exactly_the_names_of_the_handout(project, kind, team, suf
             f"a1_weights_{suffix}.txt",
         ]  # fmt: skip
         assert archive.read(f"a1_part_1_{suffix}.ipynb") == (project / "a1_part_1.ipynb").read_bytes()
-        typeset = "part_v/a1_part_5.pdf" if kind == "final" else "out/part_v/a1_part_5_checkpoint.pdf"
+        typeset = "part_v/a1_part_5.pdf" if kind == "final" else "part_v/a1_part_5_checkpoint.pdf"
         assert archive.read(f"a1_part_5_{suffix}.pdf") == (project / typeset).read_bytes()
     assert weights == [f"a1_part1_{suffix}.pt"]
     assert (path.parent / weights[0]).read_bytes() == b"circle"

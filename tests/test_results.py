@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from a1 import plots, results, weights
+from a1 import evaluate, plots, results, weights
 from a1.evaluate import class_report, wilson_interval
-from a1.runs import DamagedFile
+from a1.runs import DamagedFile, Run, sha256_of
 
 
 def test_wilson_interval_has_its_known_values():
@@ -61,6 +61,47 @@ def test_altered_or_missing_weights_are_refused(tmp_path, monkeypatch, model):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(DamagedFile, match=r"does not match .*make tiny"):
         weights.load_weights(model, "tiny.pt")
+
+
+def test_a_runs_weights_are_released_where_they_are_and_read_where_they_are_not(
+    tmp_path, monkeypatch, model, capsys
+):
+    monkeypatch.setattr(weights, "OUT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fresh = lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))  # noqa: E731
+    metrics = {"train_acc": 1.0, "val_acc": 0.9, "test_acc": 0.8, "test_loss": 0.5}
+    run = Run({"metrics": metrics}, tmp_path / "tiny.json")
+    assert weights.release(run, fresh, "tiny.pt", "a1_tiny") is None
+    assert "weights/tiny.pt is not here" in capsys.readouterr().out
+
+    torch.save(model.state_dict(), tmp_path / "tiny.pt")
+    run.record["weights_sha256"] = sha256_of(tmp_path / "tiny.pt")
+    released = weights.release(run, fresh, "tiny.pt", "a1_tiny")
+    assert torch.equal(released[0].weight, model[0].weight.half().float())
+    entry = json.loads((tmp_path / "weights/MANIFEST.json").read_text())["tiny.pt"]
+    assert entry["metrics"] == {"val_acc": 0.9, "test_acc": 0.8, "test_loss": 0.5}
+    assert entry["command"] == "RETRAIN=1 make full NOTEBOOKS=a1_tiny"
+
+    (tmp_path / "tiny.pt").unlink()
+    assert torch.equal(weights.release(run, fresh, "tiny.pt", "a1_tiny")[0].weight, released[0].weight)
+
+
+def test_steps_take_turns_and_the_first_round_does_not_count(monkeypatch):
+    clock, order = [0.0], []
+
+    def step(name, *seconds):
+        seconds = iter(seconds)
+
+        def run():
+            order.append(name)
+            clock[0] += next(seconds)
+
+        return run
+
+    monkeypatch.setattr(evaluate.time, "perf_counter", lambda: clock[0])
+    steps = {"a": step("a", 99, 1, 5, 2), "b": step("b", 99, 4, 4, 4)}
+    assert evaluate.median_seconds(steps, 3) == {"a": 2, "b": 4}
+    assert order == ["a", "b"] * 4
 
 
 def test_results_are_compared_within_tolerance(monkeypatch):

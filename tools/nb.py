@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from a1.files import atomic_write  # noqa: E402
-from tools import readme  # noqa: E402
+from tools import readme, rubric  # noqa: E402
 from tools.assemble import (  # noqa: E402
     SOURCES,
     assemble,
@@ -151,7 +151,14 @@ def main():
             readme.update()
         elif options.action == "check":
             problems = [f"{name}: {problem}" for name in names for problem in check(name)] + readme.problems()
-            print(*problems or [f"{len(names)} notebook(s) and the README: whole, fresh and true"], sep="\n")
+            problems += rubric.problems(names if options.names else None)
+            print(
+                *problems
+                or [
+                    f"{len(names)} notebook(s) and the README: whole, fresh, true, every rubric item answered"
+                ],
+                sep="\n",
+            )
             sys.exit(bool(problems))
         elif options.full:
             for name in names:

@@ -67,12 +67,12 @@ def notebook_fault(name, root):
 def find_pdf(kind, root):
     """The typeset Part V, or V.I alone for the checkpoint; Refused where it is missing or not of today's source."""
     name = "a1_part_5.pdf" if kind == "final" else "a1_part_5_checkpoint.pdf"
-    found = [path for path in (root / "part_v" / name, root / "out" / "part_v" / name) if path.exists()]
-    fresh = [path for path in found if rubric.is_from(path, root / "part_v" / "a1_part_5.tex")]
-    if not fresh:
-        fault = "not built from part_v/a1_part_5.tex as it is now" if found else "missing"
-        raise Refused([f"{name} is {fault}: make pdf"])
-    return fresh[0]
+    path = root / "part_v" / name
+    if not path.exists():
+        raise Refused([f"{name} is missing: make pdf"])
+    if not rubric.is_from(path, root / "part_v" / "a1_part_5.tex"):
+        raise Refused([f"{name} is not built from part_v/a1_part_5.tex as it is now: make pdf"])
+    return path
 
 
 def text_file(title, url, lines):
