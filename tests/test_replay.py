@@ -19,6 +19,7 @@ from a1.data.images import (
     split_indices,
 )
 from a1.models.resnet import ResNet18
+from a1.models.resnext import ResNeXt
 from a1.models.vgg import VGG16C
 from a1.models.vgg_deep import VGGDeep
 from a1.runs import fit_or_load, read_sealed, run_config, sha256_of
@@ -31,6 +32,7 @@ CONSTRUCTORS = {
     "resnet18": [ResNet18, partial(ResNet18, stem="3x3")],
     "vgg16c": [VGG16C],
     "vgg_deep": [VGGDeep],
+    "resnext": [ResNeXt],
 }
 # Relative, one per step. In bfloat16 another number of threads or another instruction set moved the losses of
 # the photos by up to 0.1%, 0.3% and 0.3%; another seed moved one of them by 5% at least.
