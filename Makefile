@@ -3,7 +3,7 @@
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
 # make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX, see README)
 # make site    deliverables, PDF and rubric as a static site in site/, for graders
-# make bench   our batches, training step, forecasting windows and grouped convolutions against the usual way
+# make bench   our batches, training step, forecasting windows, grouped convolutions and text batches against the usual way
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,6 +36,7 @@ bench: .venv/dev
 	$(BIN)/python -m bench.bench_step
 	$(BIN)/python -m bench.bench_windows
 	$(BIN)/python -m bench.bench_grouped
+	$(BIN)/python -m bench.bench_buckets
 
 # The hash of the source goes into the PDF: a test compares it with the committed .tex.
 pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("part_v/a1_part_5.tex", "rb").read()).hexdigest())')

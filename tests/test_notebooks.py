@@ -55,9 +55,8 @@ def run_alone(path, folder, python):
     guard = "import importlib.util, google.colab\nassert importlib.util.find_spec('a1') is None"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(guard))
     nbformat.write(notebook, folder / path.name)
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("A1_DATA", "A1_OUT", "PYTHONPATH")
-    }
+    taken_out = ("A1_DATA", "A1_OUT", "A1_PRETRAINED", "PYTHONPATH")
+    environment = {name: value for name, value in os.environ.items() if name not in taken_out}
     command = [
         python,
         "-m",
@@ -72,7 +71,7 @@ def run_alone(path, folder, python):
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment | {"A1_PROFILE": "quick", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        env=environment | {"A1_PROFILE": "quick", "A1_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
         capture_output=True,
         text=True,
     )

@@ -152,6 +152,8 @@ def test_the_script_itself_runs_as_a_module(project):
         ("import DIGITS, area", "import DIGITS, volume", "a1.shapes defines no volume"),
         ("from a1.base import scale", "def f():\n    from a1.base import scale", "only at the top level"),
         ("value = area(2)", "value = area(", "was never closed"),
+        ("value = area(2)", "def scale(x):\n    return x", "a cell gives scale another meaning"),
+        ("value = area(2)", "for area in (1, 2): pass", "a cell gives area another meaning"),
         ("REPORTED = {}", "REPORTED = dict()", "must hold one line REPORTED = {}"),
     ],
 )

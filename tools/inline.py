@@ -111,6 +111,7 @@ class Inliner:
         self.source_path = Path(source_path)
         self.root = self.source_path.resolve().parent.parent  # notebooks/ and the package stand side by side
         self.shown = {}  # name -> module path of the definition that a cell has shown
+        self.callables = set()  # those of them that are functions or classes
         self.imported = {}  # name -> import statement that a cell has run
 
     def fail(self, message):
@@ -119,6 +120,11 @@ class Inliner:
     def cell(self, source):
         """The cell's source with every import from the package replaced."""
         tree = ast.parse(source)
+        for symbol in symtable.symtable(source, "<cell>", "exec").get_symbols():
+            if symbol.is_assigned() and symbol.get_name() in self.callables:
+                self.fail(
+                    f"a cell gives {symbol.get_name()} another meaning, and code shown before still calls it: rename it"
+                )
         top_level = [node for node in tree.body if is_ours(node)]
         if any(is_ours(node) for node in ast.walk(tree) if node not in top_level):
             self.fail(f"import from {PACKAGE} only at the top level of a cell")
@@ -151,6 +157,8 @@ class Inliner:
         self.shown |= dict.fromkeys(new, module.path)
         for name in new:
             self.check_needs(name, module)
+            if re.search(rf"^(def|class) {name}\b", module.definitions[name], re.MULTILINE):
+                self.callables.add(name)
         return [module.definitions[name] for name in new]
 
     def check_needs(self, name, module):

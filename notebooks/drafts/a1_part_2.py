@@ -117,7 +117,7 @@ from a1.results import TOLERANCE, save_results, compare_with_reported
 
 # %% tags=["toolbox"]
 # @title Figures and tables
-from a1.plots import COLORS, use_plot_style, plot_history, plot_study
+from a1.plots import COLORS, NAMES, use_plot_style, plot_history, plot_study
 from a1.evaluate import wilson_interval, mcnemar, reported, metrics_table
 
 # %% [markdown]
@@ -399,10 +399,15 @@ for init, table in signals.items():
 # for a weight gradient leaves out the other factor, the input, whose size at conv17 is
 # {{signal.default.input_deep_over_first:.3g}} times that at conv1. (The norm of an output's gradient also grows with the
 # number of positions, of which conv1 has 256 times as many as conv17.) From here on, *gradient* means the gradient of the
-# weight. TODO(read): He's and Xavier's curves in one sentence each; their factors are
-# {{signal.he.output_deep_over_first:.3g}}, {{signal.he.weight_deep_over_first:.3g}},
-# {{signal.he.input_deep_over_first:.3g}} and {{signal.xavier.output_deep_over_first:.3g}},
-# {{signal.xavier.weight_deep_over_first:.3g}}, {{signal.xavier.input_deep_over_first:.3g}}.
+# weight. 
+#
+# He's initialisation keeps both signals level: from conv1 to conv17 the output's gradient changes by a factor of
+# {{signal.he.output_deep_over_first:.3g}}, the input by {{signal.he.input_deep_over_first:.3g}}. The weight's gradient
+# rises {{signal.he.weight_deep_over_first:.3g}}-fold all the same, because conv17 has so many more weights (3.4). With
+# Xavier's both signals fade, in *opposite* directions, the output's gradient towards the first layer, the input towards
+# the last. Their product is low everywhere: {{signal.xavier.weight_first:.2g}} at conv1, where He's has
+# {{signal.he.weight_first:.2g}}, and only {{signal.xavier.weight_deep_over_first:.3g}} times as much at conv17. PyTorch's
+# default alone shows the textbook's slope. Section 6.2 derives these three pictures from one number per layer.
 
 # %% [markdown]
 # ## 3. Training with plain SGD
@@ -584,7 +589,6 @@ DEPTH_NETS = {
     "vgg_deep": make_deep,
     "resnet18": partial(ResNet18From, num_classes=len(CLASSES), stem="3x3"),
 }
-NET_NAMES = {"vgg16c": "VGG-16C", "vgg_deep": "VGG-Deep", "resnet18": "ResNet-18"}
 START_RECIPE = replace(DEEP_RECIPE, image_sizes=())  # at the full resolution
 
 def norms_at_start(make_model):
@@ -603,7 +607,7 @@ for ax, init in zip(axes, INIT_NAMES):
     for net in DEPTH_NETS:
         rows = start[net, init]
         rows = rows[rows.index.str.startswith("conv")]
-        ax.errorbar(range(1, len(rows) + 1), rows["mean"], rows["sd"], fmt="o-", ms=3, lw=1.2, capsize=2, color=COLORS[net], label=NET_NAMES[net])
+        ax.errorbar(range(1, len(rows) + 1), rows["mean"], rows["sd"], fmt="o-", ms=3, lw=1.2, capsize=2, color=COLORS[net], label=NAMES[net])
     ax.set(yscale="log", xlabel="convolution, main path", title=INIT_NAMES[init])
 axes[0].set_ylabel("L2 norm of the weight's gradient")
 axes[2].legend()
@@ -645,7 +649,7 @@ for (net, init), run in depth.items():
     convs = [name for name in table if name.startswith("conv")]
     n = max(1, len(table) // 10)
     first, end = table.iloc[:n].mean(), table.iloc[-n:].mean()
-    rows[NET_NAMES[net], INIT_NAMES[init]] = row = {
+    rows[NAMES[net], INIT_NAMES[init]] = row = {
         "conv1, before": start[net, init].loc["conv1", "mean"],
         "deepest / first, before": RESULTS[f"start.{net}.{init}.ratio"],
         "same, per weight": RESULTS[f"start.{net}.{init}.rms_ratio"],
@@ -718,7 +722,7 @@ rows = {}
 for name, run in final.items():
     best_so_far = max(epoch["val_acc"] for epoch in run.history[:epochs])
     RESULTS |= {f"same.{name}_loss": run.history[:epochs][-1]["train_loss"], f"same.{name}_val_acc": best_so_far}
-    rows[NET_NAMES[name]] = {
+    rows[NAMES[name]] = {
         "epochs": len(run.history),
         f"best val acc in {epochs} epochs": f"{best_so_far:.4f}",
         "test accuracy": f"{run.metrics['test_acc']:.4f}",
@@ -727,7 +731,7 @@ for name, run in final.items():
     }
     only_deep, only_other, p = mcnemar(right["vgg_deep"], right[name])
     pair = {"only VGG-Deep right": only_deep, "only this one right": only_other, "McNemar's p": f"{p:.1g}"}
-    rows[NET_NAMES[name]] |= pair if run is not deep else dict.fromkeys(pair, "")
+    rows[NAMES[name]] |= pair if run is not deep else dict.fromkeys(pair, "")
     RESULTS |= {f"pair.{name}.only_deep": only_deep, f"pair.{name}.only_other": only_other, f"pair.{name}.p": f"{p:.1g}"}
 pd.DataFrame.from_dict(rows, orient="index")
 
@@ -757,7 +761,7 @@ for row, init in zip(axes, INIT_NAMES):
         convs = [name for name in table if name.startswith("conv")]
         for iteration, color in zip((0, len(table) // 2, len(table) - 1), ("#bbbbbb", "#777777", "#000000")):
             ax.semilogy(range(1, len(convs) + 1), table[convs].iloc[iteration], "o-", ms=3, lw=1.2, color=color, label=f"iteration {table.index[iteration]}")
-        ax.set_title(f"{NET_NAMES[net]}, {INIT_NAMES[init]}", color=COLORS[net])
+        ax.set_title(f"{NAMES[net]}, {INIT_NAMES[init]}", color=COLORS[net])
 for ax in axes[-1]:
     ax.set_xlabel("convolution, main path")
 axes[1, 0].set_ylabel("L2 norm of the weight's gradient")
@@ -1056,7 +1060,7 @@ for ax, (name, kernels3) in zip(axes, filters.items()):
     padded = F.pad(scaled, (0, 1, 0, 1), value=1.0)[: len(scaled) // columns * columns]
     picture = padded.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # rows of filters, side by side
     ax.imshow(picture.numpy(), interpolation="nearest")
-    ax.set_title(NET_NAMES[name], color=COLORS[name])
+    ax.set_title(NAMES[name], color=COLORS[name])
     ax.axis("off")
 plt.show()
 
@@ -1071,7 +1075,7 @@ for name, kernels3 in filters.items():
     size, energy = kernels3.flatten(1).norm(dim=1), kernels3.square().sum((1, 2, 3))
     gray = 3 * kernels3.mean(1).square().sum((1, 2)) / energy  # share of a filter that treats R, G and B alike
     flat = 9 * kernels3.mean((2, 3)).square().sum(1) / energy  # share that treats the nine pixels alike
-    rows[NET_NAMES[name]] = {
+    rows[NAMES[name]] = {
         "mostly gray": int((gray > 0.5).sum()),
         "mostly colour": int((gray <= 0.5).sum()),
         "mostly even": int((flat > 0.5).sum()),
@@ -1080,7 +1084,7 @@ for name, kernels3 in filters.items():
         "strongest / median norm": float(size.max() / size.median()),
     }
     keys = ("gray", "colour", "even", "edge", "weak", "strongest")
-    RESULTS |= {f"filters.{name}.{key}": value for key, value in zip(keys, rows[NET_NAMES[name]].values())}
+    RESULTS |= {f"filters.{name}.{key}": value for key, value in zip(keys, rows[NAMES[name]].values())}
 RESULTS["filters.n"] = len(filters["vgg16c"])
 shown(pd.DataFrame(rows), rest="{:.3g}")
 
@@ -1123,7 +1127,7 @@ for name, make in networks.items():
     kept = activation_bytes(make().to(DEVICE, memory_format=torch.channels_last), x) / len(x)
     linear = counted.index.str.startswith("fc")
     assert abs(counted["multiply-adds"].sum() / info.total_mult_adds - 1) < 0.02  # torchinfo adds biases and batch norm
-    rows[NET_NAMES[name]] = {
+    rows[NAMES[name]] = {
         "convolutions, main path": int(counted.index.str.startswith("conv").sum()),
         "parameters (torchinfo)": f"{info.total_params:,}",
         "of them in linear layers": f"{counted['parameters'][linear].sum() / info.total_params:.0%}",
@@ -1183,7 +1187,7 @@ for net, init in start:
     RESULTS[f"start.{net}.{init}_over_he"] = RESULTS[f"start.{net}.{init}.first"] / RESULTS[f"start.{net}.he.first"]
 RESULTS["start.deep_price"] = RESULTS["start.vgg_deep.he_over_default"] / RESULTS["start.vgg16c.he_over_default"]
 factors = pd.DataFrame({
-    NET_NAMES[net]: {INIT_NAMES[init]: RESULTS[f"start.{net}.{init}.ratio"] for init in INIT_NAMES} for net in DEPTH_NETS
+    NAMES[net]: {INIT_NAMES[init]: RESULTS[f"start.{net}.{init}.ratio"] for init in INIT_NAMES} for net in DEPTH_NETS
 })  # fmt: skip
 shown(factors.rename_axis("deepest / first conv, before training"), rest="{:.3g}")
 
@@ -1205,33 +1209,66 @@ shown(factors.rename_axis("deepest / first conv, before training"), rest="{:.3g}
 # so sixteen layers leave at most $4^{-16}\approx 2\cdot 10^{-10}$ unless the weights make up for it. ReLU's slope is 1 or
 # 0: it passes everything or nothing, and half the units on average.
 #
-# **The factor of our layers.** For random weights with mean zero and variance $v$, and $n_{in}$, $n_{out}$ connections
-# into and out of a unit (for a convolution $k^2$ times the channels), He et al. (2015, section 2.2) find, with the factor
-# $\frac12$ from ReLU,
+# **One factor a layer.** For random weights with mean zero and variance $v$, a layer with $n_{in}$ connections into a unit
+# and $n_{out}$ out of it (for a convolution $k^2$ times the channels) and the factor $\frac12$ from ReLU, He et al. (2015,
+# section 2.2) find
 #
-# $$\mathbb E\,\delta_{l}^2 = \tfrac12\,n_{out}\,v\;\mathbb E\,\delta_{l+1}^2 ,\qquad \mathbb E\,z_{l+1}^2 = \tfrac12\,n_{in}\,v\;\mathbb E\,z_l^2 .$$
+# $$\mathbb E\,a_{l}^2 = \tfrac12\,n_{in}\,v\;\mathbb E\,a_{l-1}^2 ,\qquad \mathbb E\,\delta_{l-1}^2 = \tfrac12\,n_{out}\,v\;\mathbb E\,\delta_{l}^2 .$$
 #
-# He's $v = 2/n_{in}$ makes both factors 1 where a layer is as wide as the one before. Xavier's $v = 2/(n_{in}+n_{out})$
-# leaves $\frac12$, a factor $1/\sqrt2$ in size; PyTorch's default is uniform on $\pm 1/\sqrt{n_{in}}$, $v = 1/(3
-# n_{in})$, which leaves $\frac16$, a factor $1/\sqrt6 \approx 0.41$. Over the 16 layers between conv1 and conv17 this is
-# $1$, $2^{-8}\approx 0.004$ and $6^{-8}\approx 6\cdot10^{-7}$, without padding (which adds some loss) and pooling
-# (max-pooling hands on one position in four, the largest).
+# We record *norms*, sums over all of a layer's outputs, and there are $n_{in}/n_{out}$ times as many of them below the
+# layer as above it. (Max-pooling does not disturb this: it hands each gradient to one of four positions, and the sum of
+# squares stays.) So for the norm the backward factor is the *same* as the forward one,
 #
-# **Two factors, two directions.** A weight's gradient is the product of $\delta_l$ and $a_{l-1}$, and while $\delta$
-# shrinks on its way *down*, $a$ shrinks on its way *up*, by the same factor where widths are equal and biases zero. Then
-# $\|\partial\mathcal L/\partial W_l\| \sim c^{\,L-l}\cdot c^{\,l-1} = c^{\,L-1}$: *independent of the layer*. Vanishing
-# need not show as a slope over the layers at all; it can be a level, equally low everywhere, and a ratio of deepest to
-# first near 1 proves nothing. Xavier's curves should come near this case. PyTorch's default also draws biases, of the
-# size of the weights: they keep $a_l$ from falling below a floor, the activations deep in the network then depend on
-# biases instead of the photo, and the symmetry is broken.
+# $$\|\delta_{l-1}\|^2 = \tfrac12\,n_{in}\,v\;\|\delta_{l}\|^2 .$$
 #
-# **Measured** (Figures {{fig:signals}} and {{fig:start}}, deepest over first): from the default initialisation the
-# output's gradient changes by {{signal.default.output_deep_over_first:.3g}}, the input's size by
-# {{signal.default.input_deep_over_first:.3g}}, the weight's gradient by {{signal.default.weight_deep_over_first:.3g}};
-# from Xavier's by {{signal.xavier.output_deep_over_first:.3g}}, {{signal.xavier.input_deep_over_first:.3g}} and
-# {{signal.xavier.weight_deep_over_first:.3g}}; from He's by {{signal.he.output_deep_over_first:.3g}},
-# {{signal.he.input_deep_over_first:.3g}} and {{signal.he.weight_deep_over_first:.3g}}. TODO(read): which of these the
-# theory predicts, and which not (the number of positions falls 256-fold on the way, so norms of outputs fall with it).
+# He's $v = 2/n_{in}$ makes it 1. Xavier's $v = 2/(n_{in}+n_{out})$ makes it $\frac12$ where a layer is as wide as the one
+# before, and $\frac13$ where the channels double. PyTorch's default, uniform on $\pm 1/\sqrt{n_{in}}$, has $v = 1/(3
+# n_{in})$ and leaves $\frac16$. Multiplied over the layers between conv1 and conv17 that can be held against Figure
+# {{fig:signals}}:
+
+# %%
+VARIANCES = {
+    "default": lambda n_in, n_out: 1 / (3 * n_in),
+    "xavier": lambda n_in, n_out: 2 / (n_in + n_out),
+    "he": lambda n_in, n_out: 2 / n_in,
+}
+convs = [layer.weight for layer in weight_layers(make_deep()).values() if layer.weight.dim() == 4]
+connections = [(conv[0].numel(), conv[:, 0].numel()) for conv in convs]  # (n_in, n_out)
+rows = {}
+for init, variance in VARIANCES.items():
+    factors = [(n_in * variance(n_in, n_out) / 2) ** 0.5 for n_in, n_out in connections]
+    predicted = {"backward": math.prod(factors[1:]), "forward": math.prod(factors[:-1])}
+    found = {
+        "backward": 1 / RESULTS[f"signal.{init}.output_deep_over_first"],
+        "forward": RESULTS[f"signal.{init}.input_deep_over_first"],
+    }
+    rows[INIT_NAMES[init]] = {
+        "output's gradient, conv1 / conv17: predicted": predicted["backward"],
+        "measured": found["backward"],
+        "input, conv17 / conv1: predicted": predicted["forward"],
+        "measured ": found["forward"],
+    }
+    RESULTS |= {f"theory.{init}.{way}": value for way, value in predicted.items()}
+    RESULTS |= {f"theory.{init}.{way}_measured": value for way, value in found.items()}
+shown(pd.DataFrame.from_dict(rows, orient="index"), rest="{:.2g}")
+
+# %% [markdown]
+# For the gradient the theory is right within a factor of two or so, over sixteen layers and seven orders of magnitude:
+# {{theory.default.backward:.1g}} predicted and {{theory.default.backward_measured:.1g}} measured with the default,
+# {{theory.xavier.backward:.1g}} and {{theory.xavier.backward_measured:.1g}} with Xavier's, {{theory.he.backward:.1g}} and
+# {{theory.he.backward_measured:.1g}} with He's (padding, which it leaves out, costs a little more). For the forward signal
+# it holds for Xavier's and He's (where max-pooling, which picks the largest of four, adds a little), and *fails by four orders of
+# magnitude* for the default: {{theory.default.forward:.1g}} predicted, {{theory.default.forward_measured:.1g}} measured.
+# The default also draws biases, of the size of the weights; they are a floor under which activations cannot fall. That is
+# no comfort: deep in the network the activations then depend on the biases and hardly on the photo.
+#
+# **Slope or level.** A weight's gradient multiplies the two signals, $\delta_l$ and $a_{l-1}$. Where both fade by the same
+# factor $c$ a layer, one downwards and one upwards, $\|\partial\mathcal L/\partial W_l\| \sim c^{\,L-l}\cdot c^{\,l-1} =
+# c^{\,L-1}$: *the same at every layer*. Vanishing then is a level, equally low everywhere, and a ratio of deepest to first
+# near 1 proves nothing. That is Xavier's case. The default's floor takes away the fading of $a$, leaves that of
+# $\delta$, and so produces the slope of the textbook: conv17's weights get {{signal.default.weight_deep_over_first:.1g}}
+# times the gradient of conv1's, where it is {{signal.xavier.weight_deep_over_first:.2g}} with Xavier's and
+# {{signal.he.weight_deep_over_first:.2g}} with He's, which is the number of weights and nothing else.
 
 # %% [markdown]
 # ### 6.3 Why shortcuts help  <!-- rubric: II.6c -->

@@ -118,12 +118,12 @@ from a1.runs import (
 
 # %% tags=["toolbox"]
 # @title Released weights and reported results
-from a1.weights import save_weights, load_weights
+from a1.weights import save_weights, load_weights, release
 from a1.results import TOLERANCE, save_results, compare_with_reported
 
 # %% tags=["toolbox"]
 # @title Figures
-from a1.plots import COLORS, use_plot_style, plot_history, read_events, show_svg
+from a1.plots import COLORS, NAMES, use_plot_style, plot_history, read_events, show_svg
 
 # %% [markdown]
 # ## Configuration
@@ -175,6 +175,7 @@ COLORS |= {
     "ridge": "#E69F00",
     "gbm": "#009E73",
 }
+NAMES |= {"final": "network"}
 
 seed_everything(SEED)
 use_plot_style()
@@ -779,12 +780,12 @@ found.loc[kinds, columns].round(4)
 
 # %% tags=["toolbox"]
 # @title Numbers for the text
-def key_of(label):
+def search_key(label):
     return "search." + re.sub(r"\W+", "_", label)
 
 
-RESULTS |= {key_of(label): float(value) for label, value in found["val_r2"].items()}
-RESULTS |= {key_of(label) + "_mae_w": 1000 * float(value) for label, value in found["val_mae_kw"].items()}
+RESULTS |= {search_key(label): float(value) for label, value in found["val_r2"].items()}
+RESULTS |= {search_key(label) + "_mae_w": 1000 * float(value) for label, value in found["val_mae_kw"].items()}
 seeds = found.loc[[label for label in found.index if label.split()[0] in ("centre", "seed")], "val_r2"]
 RESULTS |= {
     "search.try_windows": BUDGET["try"][0] * BUDGET["try"][1],
@@ -908,12 +909,7 @@ RESULTS |= {
 
 # %%
 WEIGHTS = "a1_part3_final.pt"
-if final.path.with_suffix(".pt").exists():  # trained on this machine; else the released file is read
-    metrics = {name: final.metrics[name] for name in ("val_r2", "test_r2", "test_mae_kw")}
-    save_weights(
-        final.load_weights(make_final()), WEIGHTS, metrics, "RETRAIN=1 make full NOTEBOOKS=a1_part_3"
-    )
-reloaded = load_weights(make_final(), WEIGHTS).to(DEVICE)
+reloaded = release(final, make_final, WEIGHTS, "a1_part_3").to(DEVICE)
 reproduced = evaluate(reloaded, data.loader("test", final_recipe), objective=Regression)
 RESULTS["final.reloaded_r2"] = reproduced["r2"]
 print(f"test R2 in the record                   {final.metrics['test_r2']:.5f}")
@@ -1304,7 +1300,7 @@ y_multi, _ = multi.targets("test")
 multi_forecasts = naive_forecasts(multi, "test")
 multi_forecasts["ridge"] = fit_baseline("ridge_multistep", ridge_forecasts, multi).array("test")
 multi_forecasts["multistep"] = multistep.test_predicted
-curves = {
+by_horizon = {
     name: r2_score(y_multi, values, multioutput="raw_values") for name, values in multi_forecasts.items()
 }
 fig, ax = plt.subplots(figsize=(7, 3.4))
@@ -1314,7 +1310,7 @@ for name, label in (
     ("last_minute", "last minute"),
     ("persistence", "persistence"),
 ):
-    ax.plot(STEP * np.array(HORIZONS), curves[name], "o-", markersize=3, color=COLORS[name], label=label)
+    ax.plot(STEP * np.array(HORIZONS), by_horizon[name], "o-", markersize=3, color=COLORS[name], label=label)
 ax.set(xlabel="minutes from the forecast to the end of its target", ylabel="test R2", xticks=range(5, 61, 5))
 ax.legend()
 plt.show()
@@ -1323,7 +1319,7 @@ RESULTS |= {
     "multistep.run": multistep.path.stem,
     "multistep.minutes": sum(epoch["seconds"] for epoch in multistep.history) / 60,
 }
-RESULTS |= {f"ahead.{name}_{STEP * h}": float(curves[name][h - 1]) for name in curves for h in (1, 3, 6, 12)}
+RESULTS |= {f"ahead.{name}_{STEP * h}": float(by_horizon[name][h - 1]) for name in by_horizon for h in (1, 3, 6, 12)}
 RESULTS["training_minutes"] = sum(
     RESULTS[key] for key in ("search.minutes", "candidates.minutes", "final.minutes", "multistep.minutes")
 )
@@ -1406,6 +1402,7 @@ RESULTS["training_minutes"] = sum(
 # table shows whether a new training lands within the tolerance.
 
 # %%
+RESULTS["study_runs"] = " ".join(sorted(run.path.stem for run in (*found["run"], *second["run"])))
 save_results(RESULTS, "a1_part_3")
 
 # %% tags=["reported"]
