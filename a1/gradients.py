@@ -119,6 +119,7 @@ def gradients_at_start(make_model, data, recipe, batches):
         )
     seed_everything(recipe.seed)
     model = make_model().to(DEVICE, memory_format=torch.channels_last).train()
+    seed_everything(recipe.seed)  # the same photos, augmented alike, for every network
     recorder = GradientRecorder(every=1)
     recorder.start(model)
     for x, y in islice(loader, batches):
@@ -132,11 +133,12 @@ def gradients_at_start(make_model, data, recipe, batches):
 
 
 def compare_gradients(model, x, y):
-    """One forward and backward pass, and three quantities of each layer: a DataFrame, one row a layer.
+    """One forward and backward pass, and four quantities of each layer: a DataFrame, one row a layer.
 
     weight: L2 norm of the loss's gradient with respect to the weight;
     output: the same with respect to the layer's output, the `grad_output` of a module's full backward hook;
-    input: root mean square of what the layer is given.
+    input: root mean square of what the layer is given;
+    varies: share of that mean square that differs from photo to photo, 0 where all photos look the same.
     """
     model = copy.deepcopy(model).train()
     for module in model.modules():
@@ -145,7 +147,9 @@ def compare_gradients(model, x, y):
     rows = {name: {} for name in weight_layers(model)}
 
     def see_input(row, module, inputs, output):
-        row["input"] = float(inputs[0].detach().square().mean().sqrt())
+        x = inputs[0].detach().double()
+        row["input"] = float(x.square().mean().sqrt())
+        row["varies"] = float(1 - x.mean(0).square().mean() / x.square().mean())
 
     def see_output_gradient(row, module, grad_input, grad_output):
         row["output"] = grad_output[0].norm(p=2).item()
@@ -157,7 +161,7 @@ def compare_gradients(model, x, y):
     F.cross_entropy(model(x), y).backward()
     for row, layer in zip(rows.values(), weight_layers(model).values()):
         row["weight"] = layer.weight.grad.norm(p=2).item()
-    return pd.DataFrame.from_dict(rows, orient="index")[["weight", "output", "input"]]
+    return pd.DataFrame.from_dict(rows, orient="index")[["weight", "output", "input", "varies"]]
 
 
 @torch.no_grad()

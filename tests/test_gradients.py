@@ -128,6 +128,23 @@ def test_resnet18_starts_from_the_stated_initialisation():
     assert shapes(on_meta(ResNet18From)) == shapes(on_meta(ResNet18, stem="3x3"))
 
 
+def test_shortcuts_and_batch_norm_can_be_left_out():
+    whole = on_meta(ResNet18From)
+    plain = on_meta(ResNet18From, shortcuts=False)
+    assert len(of_type(plain, nn.Conv2d)) == 17 and len(of_type(whole, nn.Conv2d)) == 20
+    assert not of_type(on_meta(ResNet18From, batch_norm=False), nn.BatchNorm2d)
+    assert len(of_type(plain, nn.BatchNorm2d)) == 17
+
+    model, (x, _) = make(partial(ResNet18From, shortcuts=False)), photos()
+    for block in model.blocks:
+        nn.init.zeros_(block.bn2.weight)  # a block without a shortcut then hands on nothing
+    with torch.no_grad():
+        assert not (model(x) - model.classifier.bias).any()
+    model = make(partial(ResNet18From, batch_norm=False)).eval()
+    with torch.no_grad():
+        assert torch.allclose(model.blocks(2 * model.stem(x)), 2 * model.blocks(model.stem(x)), rtol=1e-3)
+
+
 # ---- recording
 
 
@@ -307,6 +324,9 @@ def test_weight_and_output_gradients_are_different_things():
     assert row["output"] == pytest.approx(float(delta.norm()), rel=1e-4)
     assert row["weight"] == pytest.approx(float(delta.norm() * x.norm()), rel=1e-4)
     assert row["input"] == pytest.approx(float(x.norm()) / 12**0.5, rel=1e-4)
+    assert row["varies"] == pytest.approx(0, abs=1e-9), "one photo does not differ from itself"
+    x = torch.cat([x, -x])
+    assert compare_gradients(model, x, y.repeat(2)).loc["fc1", "varies"] == pytest.approx(1)
 
 
 @each_network
@@ -314,7 +334,11 @@ def test_gradients_are_compared_on_whole_networks_without_a_trace(make_model, re
     model, (x, y) = make(make_model), photos()
     before = repr(model)
     table = compare_gradients(model, x, y)
-    assert list(table.index) == list(weight_layers(model)) and (table > 0).all(axis=None)
+    assert (
+        list(table.index) == list(weight_layers(model))
+        and (table > 0).all(axis=None)
+        and (table["varies"] <= 1).all()
+    )
     assert repr(model) == before and not x.requires_grad and not any(layer.weight.grad is not None for layer in weight_layers(model).values())  # fmt: skip
     model.train()
     step(model, x, y)

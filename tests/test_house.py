@@ -21,3 +21,14 @@ def test_seeds_are_set_in_one_place():
 def test_the_project_does_not_need_what_its_users_lack():
     for path in [*SHOWN, *(ROOT / "tools").glob("*.py"), ROOT / "Makefile", ROOT / "README.md"]:
         assert "../shared" not in path.read_text(), path
+
+
+def test_part_1s_final_recipes_are_the_same_in_every_notebook():
+    folder = ROOT / "notebooks"
+    stated = {
+        path.stem: set(re.findall(r'"(?:vgg16c|resnet18)": Recipe\(epochs=20.*', path.read_text()))
+        for path in [*folder.glob("*.py"), *folder.glob("drafts/*.py")]
+    }
+    readers = {name: recipes for name, recipes in stated.items() if recipes}
+    assert len(readers) >= 3 and len(stated["a1_part_1"]) == 2
+    assert all(recipes == stated["a1_part_1"] for recipes in readers.values())

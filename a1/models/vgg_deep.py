@@ -25,11 +25,27 @@ class VGGDeep(VGG16C):
                 self.classifier[index] = nn.Identity()  # keeps the numbers of the layers behind it
 
 
-class ResNet18From(ResNet18):
-    """ResNet18 whose convolutions and classifier start from INITS[init]; all else is as there."""
+class Nothing(nn.Module):
+    """A shortcut that is none: adds zero."""
 
-    def __init__(self, num_classes=3, stem="3x3", init="he"):
+    def forward(self, x):
+        return 0.0
+
+
+class ResNet18From(ResNet18):
+    """ResNet18 whose convolutions and classifier start from INITS[init]; all else is as there.
+
+    Without `shortcuts` it is a plain network of the same layers; without `batch_norm` nothing is normalised.
+    """
+
+    def __init__(self, num_classes=3, stem="3x3", init="he", shortcuts=True, batch_norm=True):
         super().__init__(num_classes, stem)
+        for block in self.blocks:
+            block.shortcut = block.shortcut if shortcuts else Nothing()
+        for parent in [] if batch_norm else list(self.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(parent, name, nn.Identity())
         self.init = init
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
