@@ -489,6 +489,9 @@ RESULTS |= {
     "vgg_deep.first_epoch_loss": deep.history[0]["train_loss"],
     "vgg_deep.last_epoch_loss": deep.history[-1]["train_loss"],
     "vgg_deep.last_epoch_val_acc": deep.history[-1]["val_acc"],
+    "vgg_deep.first_epoch_val_acc": deep.history[0]["val_acc"],
+    "vgg_deep.last_small_val_acc": deep.history[sum(size == 32 for size in DEEP_RECIPE.image_sizes) - 1]["val_acc"],
+    "vgg_deep.gap_points": 100 * (deep.metrics["train_acc"] - deep.metrics["test_acc"]),
 }
 
 # %% [markdown]
@@ -496,16 +499,19 @@ RESULTS |= {
 # {{vgg_deep.first_epoch_loss:.3f}} in the first epoch to {{vgg_deep.last_epoch_loss:.3f}} in the last. The dotted lines
 # are chance: a network that gives every class the probability 1/3 has the loss $-\ln(1/3) = \ln 3$ = {{ln3:.4f}}, the
 # best that a constant answer can get. A loss that *stays* there means that the network has found nothing better. The first {{vgg_deep.small_epochs}} epochs
-# see reduced photos as in Part I, validation is at 64x64 throughout. TODO(read): smooth or jumpy, still falling at the
-# end, gap between the curves.
+# see reduced photos as in Part I, validation is at 64x64 throughout. Training is
+# smooth: the loss falls in every epoch but the sixth, the first at 48 pixels. Validation is at {{vgg_deep.first_epoch_val_acc:.0%}} after
+# the first epoch and {{vgg_deep.last_small_val_acc:.0%}} after the last one at 32 pixels, as the network meets photos four times the size it
+# knows; the last two epochs, at 48 and 64, bring it to {{vgg_deep.last_epoch_val_acc:.1%}}. Both losses are still falling at the end.
 
 # %%
 metrics_table(deep).round(4)
 
 # %% [markdown]
 # After {{vgg_deep.epochs}} epochs {{vgg_deep.test_acc:.1%}} of the test photos are classified correctly (95% interval
-# {{vgg_deep.test_acc_low:.1%}} to {{vgg_deep.test_acc_high:.1%}}). TODO(read): does training behave as the handout
-# expects (slower, lower than VGG-16C)? Which part of that is depth and which is plain SGD, the short training and the
+# {{vgg_deep.test_acc_low:.1%}} to {{vgg_deep.test_acc_high:.1%}}). That is well below VGG-16C's
+# {{a1_part_1/vgg16c.test_acc:.1%}}, as the handout expects, but nothing broke down, and the gap to the training photos is only
+# {{vgg_deep.gap_points:.1f}} points: the network is not finished rather than overfitted. Which part of that is depth and which is plain SGD, the short training and the
 # missing regularisers is not separated by this run; the short runs of section 3.5 separate depth and initialisation, under plain SGD.
 
 # %% [markdown]
@@ -552,7 +558,10 @@ RESULTS |= {"norm.every": RECORD_EVERY, "norm.window": n, "norm.iterations": int
 # photos grow. At iteration 0 the largest norm, of {{norm.start.largest}}, is {{norm.start.spread:.3g}} times the smallest, of
 # {{norm.start.smallest}}; at the end of the 32-pixel epochs {{norm.small.spread:.3g}} times ({{norm.small.largest}},
 # {{norm.small.smallest}}), at the very end {{norm.end.spread:.3g}} times ({{norm.end.largest}}, {{norm.end.smallest}}).
-# TODO(read): order of the curves, steps where the resolution changes, trend.
+# The picture *turns over* in the first few updates: at iteration 0 the light curves are on top, from then on the dark ones. Of the
+# 3x3 layers conv2 has the largest gradient for nearly the whole run, and the norms fall with depth; conv1, with 27 inputs a
+# unit, and the three 1x1 layers lie below their neighbours throughout. All curves rise together while the network learns, and
+# change little when the photos grow.
 
 # %% [markdown]
 # ### 3.3 Four of them  <!-- rubric: II.3b2 -->
@@ -574,7 +583,9 @@ plt.show()
 # iteration 0 conv2 has {{norm.start.conv2:.3g}}, conv5 {{norm.start.conv5:.3g}}, conv8 {{norm.start.conv8:.3g}} and conv17
 # {{norm.start.conv17:.3g}}; at the end of the 32-pixel epochs {{norm.small.conv2:.3g}}, {{norm.small.conv5:.3g}},
 # {{norm.small.conv8:.3g}} and {{norm.small.conv17:.3g}}, at the very end {{norm.end.conv2:.3g}}, {{norm.end.conv5:.3g}},
-# {{norm.end.conv8:.3g}} and {{norm.end.conv17:.3g}}. TODO(read): which of the differences exceed the scatter of single records.
+# {{norm.end.conv8:.3g}} and {{norm.end.conv17:.3g}}. Single records scatter by
+# a factor of two or three (the loss of a batch of 64 does), all layers together, so what differs is the level: conv2 lies above the
+# deepest layer for all of training but its first steps, conv5 and conv8 in between.
 
 # %% [markdown]
 # ### 3.4 What the norms show  <!-- rubric: II.3c -->
@@ -600,8 +611,11 @@ shown(table, {"fan-in": "{:,}"}, rest="{:.3g}")
 # {{norm.small.conv17_over_conv1:.3g}} and {{norm.small.conv17_over_conv2:.3g}}, at the very end
 # {{norm.end.conv17_over_conv1:.3g}} and {{norm.end.conv17_over_conv2:.3g}}; with the fan-in taken out,
 # {{root.start.conv17_over_conv1:.3g}} and {{root.start.conv17_over_conv2:.3g}} before, {{root.end.conv17_over_conv1:.3g}} and
-# {{root.end.conv17_over_conv2:.3g}} at the end. TODO(read): so, do earlier layers have *smaller* gradients in this network, as
-# the handout expects, or not? Before the first updates, and after.
+# {{root.end.conv17_over_conv2:.3g}} at the end. So the answer depends on
+# when one looks. *Before* training earlier layers do have smaller gradients, for a reason that has little to do with vanishing: fan-in, and
+# an error that all photos share (6.2). *In* training they have larger ones: of the layers with many inputs the deepest convolutions and the
+# classifier have the smallest norms, and conv1 alone is small for want of inputs. From He's initialisation no gradient vanishes on
+# its way down this network.
 
 # %% [markdown]
 # ### 3.5 Depth or initialisation?
@@ -750,9 +764,10 @@ plt.show()
 # %% [markdown]
 # **Figure {{fig:all_loss}}.** Cross-entropy of the three networks per epoch (training dashed, validation solid, dots at
 # the epoch whose weights were kept; the dotted line is $\ln 3$). VGG-Deep ran for {{vgg_deep.epochs}} epochs, Part I's
-# networks for {{a1_part_1/vgg16c.epochs}}. TODO(read): VGG-Deep's training loss after its last epoch beside VGG-16C's
-# after the same number of epochs ({{same.vgg_deep_loss:.3f}} and {{same.vgg16c_loss:.3f}}; ResNet-18
-# {{same.resnet18_loss:.3f}}).
+# networks for {{a1_part_1/vgg16c.epochs}}. After as many
+# epochs the training losses are {{same.vgg_deep_loss:.3f}} (VGG-Deep), {{same.vgg16c_loss:.3f}} (VGG-16C) and
+# {{same.resnet18_loss:.3f}} (ResNet-18). VGG-Deep stands highest although it alone has photos of 64 pixels by then and no dropout; it also has no
+# momentum. (Part I's networks stay at 32 pixels for eight epochs: their validation losses swing for that reason.)
 
 # %%
 fig, ax = plot_history(final, "acc", "accuracy")
@@ -762,10 +777,16 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:all_accuracy}}.** Accuracy of the three networks per epoch, drawn as in Figure {{fig:all_loss}}.
-# TODO(read): order of the curves, epochs needed to reach VGG-Deep's final accuracy.
+# In training accuracy ResNet-18 leads throughout. VGG-Deep begins above VGG-16C, whose rate is still rising and which has dropout, is level with
+# it in epoch 2 and behind from epoch 3 on. ResNet-18 passes VGG-Deep's final
+# training accuracy in epoch {{same.resnet18_passes}}, VGG-16C in epoch {{same.vgg16c_passes}}. Validation cannot be compared at equal epochs, since the
+# networks see other resolutions then.
 
 # %%
 epochs = len(deep.history)
+reached = deep.history[-1]["train_acc"]
+for name in ("vgg16c", "resnet18"):
+    RESULTS[f"same.{name}_passes"] = next((epoch["epoch"] for epoch in final[name].history if epoch["train_acc"] > reached), "none")
 right = {name: torch.from_numpy(run.test_probs).argmax(1) == y_test for name, run in final.items()}
 rows = {}
 for name, run in final.items():
