@@ -1,7 +1,7 @@
 # To finish (its quick profile ran through in 45 s):
 #
-# - records: `git mv` what waits in notebooks/drafts/runs/ to runs/ (vgg_deep, studies/depth-*, studies/small-*, computed/start-*); signals and
-#   start are measured anew, compare_gradients and gradients_at_start have changed since: delete computed/signals-* and start-*;
+# - records: `git mv` what waits in notebooks/drafts/runs/ to runs/ (vgg_deep, studies/depth-*, studies/small-*, computed/); signals and
+#   start are measured anew, since compare_gradients and gradients_at_start have changed;
 # - the depth study now takes the best of three rates in each of its nine cells: of 27 runs those in drafts/runs are made, the rest is trained by
 #   the notebook (VGG-16C 100 s a run, VGG-Deep 190 s, ResNet-18 75 s);
 # - small networks: among 0.006, 0.02 and 0.06 the base chose 0.06 and 5x5, added, bottleneck and GELU 0.006, the edges: SMALL_RATES now has
