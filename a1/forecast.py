@@ -145,12 +145,25 @@ def ridge_forecasts(splits, alphas=(1.0, 100.0, 10_000.0)):
 
 
 def boosting_forecasts(
-    splits, loss="squared_error", max_iter=400, learning_rate=0.08, max_leaf_nodes=63, every=None
+    splits,
+    loss="squared_error",
+    max_iter=400,
+    learning_rate=0.08,
+    max_leaf_nodes=63,
+    every=None,
+    change=False,
 ):
     """Gradient-boosted trees on the tabulated windows, their number chosen on validation: as ridge_forecasts.
 
-    One horizon only. `loss` is scikit-learn's; the number of trees is that of the least such loss.
+    One horizon only. `loss` is scikit-learn's; the number of trees is that of the least such loss. With `change`
+    they forecast the change from the last minute, as the network does, instead of the power itself.
     """
+    mean, std = splits.base.level
+    last = (splits.window.history + splits.window.recent - 1) * len(SCALED)  # column of the last step's power
+
+    def level(X):
+        return X[:, last] * std + mean if change else np.zeros(len(X), np.float32)
+
     X, y = tabulate(splits, "train", every)
     if y.shape[1] != 1:
         raise ValueError(f"gradient boosting forecasts one horizon, not {splits.window.horizons}")
@@ -158,15 +171,16 @@ def boosting_forecasts(
         loss=loss, max_iter=max_iter, learning_rate=learning_rate, max_leaf_nodes=max_leaf_nodes,
         min_samples_leaf=40, l2_regularization=1.0, early_stopping=False, random_state=0,
     )  # fmt: skip
-    model.fit(X, y[:, 0])
+    model.fit(X, y[:, 0] - level(X))
     X_val, y_val = tabulate(splits, "val")
     error = {"squared_error": mean_squared_error, "absolute_error": mean_absolute_error}[loss]
-    errors = [error(y_val[:, 0], predicted) for predicted in model.staged_predict(X_val)]
+    wanted = y_val[:, 0] - level(X_val)
+    errors = [error(wanted, predicted) for predicted in model.staged_predict(X_val)]
     trees = 1 + int(np.argmin(errors))
 
     def predict(X):
-        *_, last = (predicted for _, predicted in zip(range(trees), model.staged_predict(X)))
-        return last.astype(np.float32)[:, None]
+        *_, forecast = (predicted for _, predicted in zip(range(trees), model.staged_predict(X)))
+        return (forecast + level(X)).astype(np.float32)[:, None]
 
     forecasts = {part: predict(tabulate(splits, part)[0]) for part in splits.ends if part != "train"}
     return forecasts, {"trees": trees, "of": max_iter}

@@ -644,11 +644,12 @@ def test_training_windows_end_every_so_many_minutes(every, splits, series):
     assert sorted(minutes.unique()) == ([0] if every == 5 else [0, 1, 2, 3, 4])
 
 
-def test_every_window_is_evaluated_once_in_the_order_of_time(splits):
+def test_every_window_is_evaluated_once_in_the_order_of_time(splits, monkeypatch):
+    monkeypatch.setattr(power, "EVALUATED", 100)  # batches of at least so many
     recipe = ForecastRecipe(epochs=1, batch_size=64, windows_per_epoch=10)
     y = torch.cat([y for _, y in splits.loader("test", recipe)])
     assert torch.equal(y[:, 0], splits.base.target[splits.ends["test"]])
-    assert len(splits.loader("test", recipe)) == -(-len(y) // 64)
+    assert len(splits.loader("test", recipe)) == -(-len(y) // 100)
 
 
 def test_the_fingerprint_of_the_data_tells_what_was_changed(series, base, splits):
@@ -945,6 +946,16 @@ def test_boosting_takes_the_number_of_trees_that_is_best_on_validation(small):
             expected = model.predict(tabulate(small, "test")[0])
     assert chosen == {"trees": 1 + int(np.argmin(errors)), "of": 7}
     np.testing.assert_allclose(forecasts["test"][:, 0], expected, atol=1e-5)
+
+
+def test_boosting_may_forecast_the_change_from_the_last_minute(small):
+    forecasts, _ = boosting_forecasts(small, max_iter=1, learning_rate=1e-9, change=True)
+    steps = naive_forecasts(small, "test")["last_minute"] - forecasts["test"]
+    np.testing.assert_allclose(
+        steps, steps.mean(), atol=1e-4, err_msg="no tree yet: the last minute and a constant"
+    )
+    plain, _ = boosting_forecasts(small, max_iter=1, learning_rate=1e-9)
+    assert plain["test"].std() < 1e-4 < forecasts["test"].std()
 
 
 def test_boosting_forecasts_one_horizon(base):

@@ -449,7 +449,7 @@ def test_every_parameter_learns_at_its_own_share_under_a_schedule():
         for parameter in (slow, fast):
             parameter.grad = torch.ones(3)
         optimizer.step()
-        moved = [float((p - b).abs().mean()) for p, b in zip((slow, fast), before)]
+        moved = [float((p - b).detach().abs().mean()) for p, b in zip((slow, fast), before)]
         assert moved == pytest.approx([0.1 * rate, rate], rel=1e-3)  # constant gradients: steps of the rate
         assert all(group["lr"] == rate for group in optimizer.param_groups)
         schedule.step()
@@ -466,7 +466,7 @@ def test_body_and_head_move_at_their_rates_in_a_training():
     before = {key: value.clone() for key, value in net.named_parameters()}
     training = Training(net, data, recipe)
     training.epoch()
-    moved = {key: float((value - before[key]).abs().max()) for key, value in net.named_parameters()}
+    moved = {key: float((value - before[key]).detach().abs().max()) for key, value in net.named_parameters()}
     steps = len(data.loader("train", recipe, train=True))
     assert 0 < max(value for key, value in moved.items() if "body" in key) < 1.5e-5 * steps
     assert moved["head.1.weight"] > 3e-4

@@ -40,6 +40,7 @@ STEP = 5  # what is forecast: the mean power of the next five
 DAY = 24 * 60
 WEEK = 7 * DAY
 FILL = 5  # a missing minute repeats the last measured one, unless that is longer ago
+EVALUATED = 2048  # windows in a batch that is only scored
 CONTEXT = (
     6 * 60
 )  # must be complete before every target, however little of it a model reads: same targets for all
@@ -486,7 +487,7 @@ class PowerSplits:
     def loader(self, part, recipe, train=False, epoch=0):
         """Batches of `part`; for training shuffled, of windows every `recipe.train_every` minutes."""
         if not train:
-            return WindowLoader(self.base, self.ends[part], self.window, recipe.batch_size)
+            return WindowLoader(self.base, self.ends[part], self.window, max(recipe.batch_size, EVALUATED))
         ends = self.any_minute[part]
         ends = ends[(ends + self.clock) % recipe.train_every == 0]
         return WindowLoader(

@@ -1,11 +1,11 @@
 # To mend before the full run (found in review; each changes records or comparisons):
 #
-# - trees: fit the change from the last minute as well as the level, take the better on validation as "gbm", and refit it on
-#   windows at every minute (or every second); say "{{gbm.trees}} of ..." trees; "they see every window once" is false;
+# - trees: fit the change from the last minute (`change=True`) as well as the level, take the better on validation as "gbm", and refit
+#   it on windows at every minute (`every=1`, or 2); say "{{gbm.trees}} of ..." trees; "they see every window once" is false;
 # - time: 24 tries + 3 candidates + final + several steps ahead are about two hours on two cores. Measure 50 batches first. For
 #   45 minutes: tries of 4 x 12,288 windows without window (24, 5), lr 5e-4, batch 512, hidden 128, l1, dropout 0.3; candidates 4 x
-#   32,768, width at most 96; final 10 x 98,304 with patience 4; several steps 4 x 49,152; evaluate in batches of 2,048
-#   (`PowerSplits.loader`, keys do not change). Delete the prose keys of dropped tries;
+#   32,768, width at most 96; final 10 x 98,304 with patience 4; several steps 4 x 49,152. Delete the prose
+#   keys of dropped tries;
 # - search windows every 35 minutes instead of 30 (the full and half hour are when timers switch); a try (27, 0) without residual,
 #   since with means alone the residual's base changes, too; bilstm has halves, rnn fewer weights: "at equal width, not equal size";
 # - if nothing beats the centre, "combined" is the centre: drop the candidate;
@@ -599,7 +599,7 @@ display(borders.T)
 # its standard deviation is about 1 kW as it is, and so every loss and error below reads in kW.
 
 # %%
-from a1.data.power import CONTEXT, PowerBase, prepare_power
+from a1.data.power import CONTEXT, EVALUATED, PowerBase, prepare_power
 
 # %%
 base = prepare_power(series, DEVICE)
