@@ -335,6 +335,21 @@ def test_copies_are_grouped():
     same = {(i, j) for i, j in itertools.combinations(range(len(texts)), 2) if groups[i] == groups[j]}
     assert same == {(0, 1), (3, 4)}
     assert len(set(group_copies(["@united no", "@united yes", "hm"]))) == 3
+    alike = [
+        "@united thank you for the tip",
+        "@united thank you for the update",
+        "awesome thank you",
+        "okay awesome thank you",
+    ]
+    assert len(set(group_copies(alike))) == 4, "short texts are alike by chance"
+    quoting = [
+        "lol RT @JetBlue: Our fleet's on fleek. http://t.co/x",
+        "“@JetBlue: Our fleet’s on fleek. http://t.co/y” nobody says that any more",
+        "our fleet is late",
+    ]
+    first, second, third = group_copies(quoting)
+    assert first == second != third, "two comments on one quoted tweet"
+    assert bare("I’m … “here” \ufffd") == bare('I\'m "here"')
     assert bare("RT @a: Don't  #fly http://x.y/z :) 😡") == "don t fly 😡"
 
 

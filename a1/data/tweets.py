@@ -156,9 +156,15 @@ def fetch_tweets(folder="data"):
     return path
 
 
+TYPOGRAPHY = (
+    "[\u00a0-\u00bf\u2000-\u206f\ufe0f\ufffd]"  # curly quotes, dashes, ellipses, and what could not be read
+)
+QUOTED = re.compile(r"(?:\bRT\s+|[\"'\u201c\u2018])@\w+:?\s*(.+?)(?:[\"\u201d]|http|$)", re.DOTALL)
+
+
 def bare(text):
     """What copies of a tweet share: its words and symbols, without handles, links, "RT" and punctuation."""
-    text = re.sub(r"https?://\S+|@\w+|\brt\b", " ", text.lower())
+    text = re.sub(r"https?://\S+|@\w+|\brt\b|" + TYPOGRAPHY, " ", text.lower())
     return " ".join(re.findall(r"\w+|[^\x00-\x7f]", text))
 
 
@@ -278,10 +284,12 @@ def take_tweets(tweets, count, seed=0):
 def group_copies(texts, likeness=0.5):
     """Number of the group each text belongs to, int64 [N]: copies and near copies are of one group.
 
-    Copies are equal when `bare`. Near copies share at least `likeness` of all their runs of three words
-    (Jaccard; Broder, On the Resemblance and Containment of Documents, 1997).
+    Copies are equal when `bare`. Near copies quote the same four or more words, or have at least six words and share
+    at least `likeness` of all their runs of three (Jaccard; Broder, On the Resemblance and Containment of
+    Documents, 1997): shorter texts may be alike by chance, "thank you for the tip" and "... for the update".
     """
     words = [bare(text) for text in texts]
+    quotes = [QUOTED.search(text) for text in texts]
     distinct = {text: number for number, text in enumerate(dict.fromkeys(words))}
     group = list(range(len(distinct)))
 
@@ -294,9 +302,15 @@ def group_copies(texts, likeness=0.5):
         runs = CountVectorizer(ngram_range=(3, 3), binary=True, token_pattern=r"\S+").fit_transform(distinct)
         shared, sizes = (runs @ runs.T).tocoo(), np.asarray(runs.sum(1)).ravel()
         union = sizes[shared.row] + sizes[shared.col] - shared.data
-        alike = (shared.row < shared.col) & (shared.data >= likeness * union)
+        long = np.minimum(sizes[shared.row], sizes[shared.col]) >= 4
+        alike = (shared.row < shared.col) & long & (shared.data >= likeness * union)
         for one, other in zip(shared.row[alike], shared.col[alike]):
             group[root(other)] = root(one)
+    quoting = {}
+    for text, quote in zip(words, quotes):
+        quoted = bare(quote[1]) if quote else ""
+        if quoted.count(" ") >= 3:
+            group[root(distinct[text])] = root(quoting.setdefault(quoted, distinct[text]))
     return np.array([root(distinct[text]) for text in words])
 
 

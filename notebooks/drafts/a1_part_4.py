@@ -4,8 +4,7 @@
 #   the key, put the hash into the record's data.about;
 # - 1.5 reads the test part (seed 0 grouped is the split of 1.8): use split seeds from 100; measure the cost of copies paired
 #   (same random test tweets, training with and without their group mates); put the groups' hash into the computed record's key;
-# - `group_copies`: drop typographic marks in `bare`; word-triple likeness 0.5 only where both texts have at least 4 triples; equal quoted
-#   parts (RT @..., "@...) of 4 or more words belong together ("fleet's on fleek": 147 tweets, 4 in the test part);
+# - `group_copies` now also groups equal quotes and leaves short texts apart: 1.8's text on copies ("thank you" is no copy) must follow;
 # - the linear models may use the other tweets, too (a setting of `fit_linear`), instead of `weighted`;
 # - bucketing: time against padding to 40 (what is read) and to 53; expect less than 2 against 40, and say so;
 # - adoption rules: pooled standard deviation over all repeated variants, two of them, joint change tried on new seeds 3, 4, 5;
@@ -287,6 +286,7 @@ from a1.data.tweets import (
     mend_words,
     find_tweets,
     fetch_tweets,
+    TYPOGRAPHY,
     bare,
     tweet_set,
     read_tweets,
@@ -392,7 +392,7 @@ pd.DataFrame(statistics, index=["value"]).T
 # All copies stay in the data, since each was labelled on its own, but **a group of copies goes to one side of the split**.
 
 # %%
-from a1.data.tweets import group_copies, split_tweets
+from a1.data.tweets import QUOTED, group_copies, split_tweets
 
 # %%
 missing_values = frame[["text", "label"]].isna().sum().sum()
