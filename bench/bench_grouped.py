@@ -6,13 +6,12 @@ turns in one process. The second has ResNeXt's first block in its three forms. G
 """
 
 import argparse
-import time
 from functools import partial
-from statistics import median
 
 import torch
 from torch import nn
 
+from a1.evaluate import median_seconds
 from a1.models.resnext import ResNeXtBlock, early_concatenation, split_transform_merge
 from a1.setup import DEVICE, seed_everything
 from a1.train import mixed_precision
@@ -34,24 +33,16 @@ def prepare(options, module):
     return module.to(DEVICE, memory_format=layout).train()
 
 
-def seconds_of_step(options, forward, x, gradient):
-    """Seconds of one forward and backward pass."""
-    started = time.perf_counter()
-    with mixed_precision(DEVICE, not options.float32):
-        y = forward(x)
-    y.backward(gradient.to(y.dtype))
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def in_turn(options, forwards, x, gradient):
-    """Median seconds of each of `forwards`, {name: function of x}, which take turns; the first round warms up."""
-    rounds = [
-        {name: seconds_of_step(options, forward, x, gradient) for name, forward in forwards.items()}
-        for _ in range(options.repeats + 1)
-    ]
-    return {name: median(times[name] for times in rounds[1:]) for name in forwards}
+    """Median seconds of a forward and backward pass of each of `forwards`, {name: function of x}."""
+
+    def step(forward):
+        with mixed_precision(DEVICE, not options.float32):
+            y = forward(x)
+        y.backward(gradient.to(y.dtype))
+
+    steps = {name: partial(step, forward) for name, forward in forwards.items()}
+    return median_seconds(steps, options.repeats)
 
 
 def print_convolutions(options):

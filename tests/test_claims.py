@@ -95,6 +95,9 @@ def test_claims_of_part_1():
     resnet, vgg = history_of(r["resnet18.run"]), history_of(r["vgg16c.run"])
     assert [epoch["epoch"] for epoch in resnet if epoch["seconds"] > 300] == [7, 8, 9], "busy machine"
     assert abs(r["vgg16c.dogs_food"] / r["vgg16c.n_wrong"] - 0.5) < 0.03, "half of all"
+    assert 0.88 < 1 - r["vgg16c.wrong_over_90_share"] < 0.92, "nine mistakes in ten"
+    assert resnet[-1]["val_loss"] - min(epoch["val_loss"] for epoch in resnet) < 0.002, "no more than a hair"
+    assert all(abs(epoch["train_acc"] - epoch["val_acc"]) < 0.013 for epoch in resnet[13:]), "about a point"
     middle = vgg[2:8]  # epochs 3 to 8
     assert abs(middle[-1]["val_loss"] / middle[0]["val_loss"] - 1) < 0.1
     assert middle[-1]["train_loss"] < 0.7 * middle[0]["train_loss"]

@@ -34,18 +34,25 @@ def colab(tmp_path_factory):
         Path(entry) for entry in sys.path if Path(entry).name == "site-packages" and Path(entry).is_dir()
     }
     [theirs] = folder.glob("lib/python*/site-packages")
+    try_out = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--dest",
+        folder,
+        *NOT_IN_COLAB,
+    ]
+    left_out = () if subprocess.run(try_out, capture_output=True, timeout=120).returncode else NOT_IN_COLAB
     for entry in ours.iterdir():
-        if not entry.name.startswith(NOT_IN_COLAB):
+        if entry.name != "google" and not entry.name.startswith(left_out):
             (theirs / entry.name).symlink_to(entry)
-    (theirs / "google").unlink(missing_ok=True)
-    shutil.copytree(ours / "google", theirs / "google", symlinks=True) if (ours / "google").exists() else None
+    if (ours / "google").exists():
+        shutil.copytree(ours / "google", theirs / "google")
     (theirs / "google" / "colab").mkdir(parents=True)
     (theirs / "google" / "colab" / "__init__.py").touch()
-    try_out = [python, "-m", "pip", "install", "--dry-run", "--quiet", *NOT_IN_COLAB]
-    if subprocess.run(try_out, capture_output=True, timeout=120).returncode:
-        for entry in ours.iterdir():
-            if entry.name.startswith(NOT_IN_COLAB):
-                (theirs / entry.name).symlink_to(entry)
     return python
 
 
@@ -100,9 +107,13 @@ def test_runs_alone_in_quick(path, tmp_path, colab):
     assert stray == []
     assert "Quick rehearsal" in text_outputs(notebook)
     results = json.loads((tmp_path / "out" / "results" / f"{path.stem}.json").read_text())
-    for name in [name for name in results if name.endswith(".test_acc")]:
-        # A plain VGG stays near chance in the few steps of a rehearsal.
-        assert results[name] > (0.2 if name.startswith("vgg") else 0.5), f"{name}: a quick run must learn"
+    for model in [name.removesuffix(".test_acc") for name in results if name.endswith(".test_acc")]:
+        if model.startswith(
+            "vgg"
+        ):  # a plain VGG stays near chance in the few steps of a rehearsal, but must not diverge
+            assert results[f"{model}.test_loss"] < 1.2, f"{model}: ln 3 is 1.1"
+        else:
+            assert results[f"{model}.test_acc"] > 0.5, f"{model}: a quick run must learn something"
     written = {file.relative_to(tmp_path).parts[0] for file in tmp_path.rglob("*")}
     assert written == {path.name, "data", "out"}, "a quick run writes to out/ only"
 

@@ -22,9 +22,7 @@ def table(root=ROOT):
     rows = []
     for path in sorted((root / "results").glob("*.json")):
         results = read_results(path.parent, path.stem)
-        for model in dict.fromkeys(
-            key.split(".")[0] for key in results if ".test_" in key and "_seed" not in key
-        ):
+        for model in dict.fromkeys(key.split(".")[0] for key in results if ".test_" in key):
             rows.append(
                 (path.stem, model, {measure: results.get(f"{model}.{measure}") for measure in COLUMNS})
             )

@@ -15,6 +15,7 @@
 # - McNemar per seed and mean over seeds against the linear model, the ensemble's test marked as exploratory;
 # - tokenizers are built per tweet: build once, median of three passes; weight decay and label smoothing are not varied; KINDS is empty;
 # - text: the Answer and 4.1 describe a fixed architecture, cite what FINAL holds; "cost -1.2 points" signs; runtime sentences are unmeasured;
+# - extra seeds' keys (`..._seed1.test_acc`) would make rows in the README's table: name them without `.test_`;
 # - time: about two hours now. For 40 minutes: improved centre of 64 units a direction, batch 128, 7 epochs; baseline batch 128, two values a
 #   decision; tokenizers with 2 seeds; padding with one; never cut the three seeds of both finals, GloVe, attention, direction, GRU.
 
