@@ -268,7 +268,7 @@ def read_record(path, key, arrays_hash):
 
 def train_run(name, make_model, recipe, data, config, key, path, verbose, recorder=None):
     """Train from the last checkpoint, or from the start, and write the record."""
-    study = is_study(data)  # takes a minute, so it is made again rather than taken up
+    study = is_study(data)
     for leftover in path.parent.glob(f"{path.stem}.*.tmp"):  # of a process killed while it wrote
         leftover.unlink()
     seed_everything(recipe.seed)
@@ -292,8 +292,8 @@ def train_run(name, make_model, recipe, data, config, key, path, verbose, record
             log_epoch(events, epoch)
         while not training.finished:
             training.epoch()
+            save_checkpoint(checkpoint, training)
             if not study:
-                save_checkpoint(checkpoint, training)
                 log_epoch(events, training.history[-1])
             if verbose:
                 print(epoch_line(training.history[-1]), flush=True)
