@@ -149,6 +149,7 @@ def test_claims_of_the_studies_of_part_1():
         (recipe["lr"], recipe["seed"]): [epoch["lr"] for epoch in record["history"]]
         for record in map(read_sealed, STUDIES)
         if (recipe := record["config"]["recipe"])["schedule"] == "plateau"
+        and record["name"] == "studies/schedule"
     }
     cuts = {
         run: [epoch for epoch in range(1, len(lrs)) if lrs[epoch] < lrs[epoch - 1]]
@@ -199,3 +200,109 @@ def test_claims_of_the_studies_of_part_1():
         > 0.01
         > r["stop.all_four_best"] - r["stop.all_four_kept"]
     )
+
+
+def test_claims_of_part_2_on_the_deep_network():
+    r = RESULTS["a1_part_2"]
+    history = history_of(r["vgg_deep.run"])
+    assert r["data"] == "cnn_dataset.zip, 30,000 photos" and len(history) == 8
+    losses = [epoch["train_loss"] for epoch in history]
+    assert [n for n in range(2, 9) if losses[n - 1] > losses[n - 2]] == [6], (
+        "falls in every epoch but the sixth"
+    )
+    assert history[-1]["val_loss"] == min(epoch["val_loss"] for epoch in history)
+    assert r["vgg_deep.test_acc_high"] < RESULTS["a1_part_1"]["vgg16c.test_acc"] - 0.05
+    assert r["norm.start.spread"] == r["norm.start.conv17_over_conv1"] > 20
+    assert 2 < r["norm.second.conv17_over_conv1"] < 5, "turns over in the first few updates"
+    for phase in ("small", "end"):
+        three_by_three = [f"conv{n}" for n in range(1, 18) if n not in (7, 10, 13)]
+        norms = {name: r[f"norm.{phase}.{name}"] for name in three_by_three}
+        assert max(norms, key=norms.get) == "conv2"
+        assert r[f"norm.{phase}.conv2"] > r[f"norm.{phase}.conv5"] > r[f"norm.{phase}.conv17"]
+        for pointwise in (7, 10, 13):
+            here, *beside = (r[f"norm.{phase}.conv{n}"] for n in (pointwise, pointwise - 1, pointwise + 1))
+            assert here < 0.6 * min(beside), "1x1 layers lie below their neighbours"
+        assert r[f"norm.{phase}.smallest"] == "conv13"
+    smallest = sorted((f"conv{n}" for n in range(1, 18)), key=lambda name: r[f"norm.end.{name}"])[:3]
+    assert sorted(smallest) == ["conv10", "conv13", "conv7"]
+    assert max(r[f"norm.end.fc{n}"] for n in (1, 2, 3)) < r["norm.end.conv1"]
+    run = {name: history_of(RESULTS["a1_part_1"][f"{name}.run"]) for name in ("vgg16c", "resnet18")}
+    for epoch in range(8):
+        deep, vgg, resnet = (h[epoch]["train_acc"] for h in (history, run["vgg16c"], run["resnet18"]))
+        assert resnet > deep and (deep > vgg) == (epoch == 0) or (epoch == 1 and abs(deep - vgg) < 0.01)
+
+
+def test_claims_of_part_2_on_depth_and_initialisation():
+    r = RESULTS["a1_part_2"]
+    for init in ("default", "xavier", "he"):
+        predicted, measured = r[f"theory.{init}.backward"], r[f"theory.{init}.backward_measured"]
+        assert 0.5 < measured / predicted < 1, "within a factor of two"
+    assert r["theory.default.forward_measured"] > 5e3 * r["theory.default.forward"], (
+        "four orders of magnitude"
+    )
+    assert abs(r["theory.xavier.forward_measured"] / r["theory.xavier.forward"] - 1) < 0.1
+    assert 0.8 < r["kappa.xavier_min"] and r["kappa.he_max"] < 2
+
+    assert r["start.vgg_deep.he_over_default"] > 1e7 > r["start.vgg16c.he_over_default"] > 1e6
+    assert r["start.vgg_deep.default.ratio"] > 1e5 and r["start.vgg_deep.xavier.ratio"] < 10
+    assert r["start.vgg_deep.default.classifier"] > r["start.vgg_deep.default.last"]
+
+    runs = {}
+    for path in STUDIES:
+        record = read_sealed(path)
+        if record["name"] == "studies/depth":
+            config = record["config"]["architecture"]
+            net = config.split("(")[0]
+            deep = {"VGGDeep": "vgg_deep", "VGG16C": "vgg16c"}.get(net, "resnet18")
+            init = next((name for name in ("default", "xavier") if f"init={name}" in config), "he")
+            runs.setdefault((deep, init), []).append(record)
+    assert {key: len(records) for key, records in runs.items()} == dict.fromkeys(runs, 3) and len(runs) == 9
+    for net in ("vgg16c", "vgg_deep"):
+        stays = [record["metrics"]["val_acc"] for record in runs[net, "default"]]
+        assert max(stays) < 0.34, "the default leaves chance at no rate"
+    assert (
+        r["depth.diverged"] == "VGG-16C from He's at 0.03, VGG-16C from He's at 0.1"
+        and r["depth.rate"] == 0.03
+    )
+    assert r["depth.vgg16c.xavier.val_acc"] > r["depth.vgg_deep.xavier.val_acc"] + 0.1
+    assert r["depth.vgg_deep.he.val_acc"] > r["depth.vgg16c.he.val_acc"], "no price of depth"
+    residual = {init: r[f"depth.resnet18.{init}.val_acc"] for init in ("default", "xavier", "he")}
+    assert min(residual.values()) > 0.8 and max(residual, key=residual.get) == "default"
+    assert all(
+        r[f"depth.resnet18.{init}.spread_{when}"] < 4 for init in residual for when in ("start", "end")
+    )
+
+    assert abs(r["start.resnet18.xavier_over_he"] / r["bn.xavier_factor"] - 1) < 0.05
+    assert 1 < r["start.resnet18.default_over_he"] < 1 + 3 * r["bn.ratio_error"]
+    assert r["start.vgg_deep.default_over_he"] < 1e-7
+    assert r["flow.default.neither"] < 1e-6 and 0.05 < r["flow.default.shortcuts_only"] < 0.1
+    assert (
+        min(r["flow.default.batch_norm_only"], r["flow.he.batch_norm_only"], r["flow.he.shortcuts_only"]) > 13
+    )
+    both = [r[f"flow.{init}.shortcuts_and_batch_norm"] for init in ("default", "he")]
+    assert 6 < min(both) and max(both) < 7.5 and 0.5 < r["flow.he.neither"] < 1
+
+
+def test_claims_of_part_2_on_small_networks():
+    r = RESULTS["a1_part_2"]
+    twice = 2 * r["kernel.noise_points"]
+    assert (
+        r["kernel.5x5_points"]
+        < twice
+        < min(r[f"kernel.{k}_points"] for k in ("7x7", "5x5_narrow", "7x7_narrow"))
+    )
+    assert (
+        min(r["pointwise.bottleneck_points"], r["pointwise.added_points"]) > 2 * r["pointwise.noise_points"]
+    )
+    assert r["small.added.train_acc"] < r["small.none.train_acc"] - 0.02, "no overfitting"
+    assert 2 < r["pooling.lead_points"] / r["pooling.noise_points"] < 2.4, "just two standard errors"
+    assert r["small.max.train_acc"] > r["small.avg.train_acc"] and r["small.max.lr"] > r["small.avg.lr"]
+    assert r["activation.range_points"] < r["activation.noise_points"], "no difference"
+    assert 0.03 < r["act.relu.dead"] / r["act.units"] < 0.07, "one in twenty"
+    assert all(r[f"act.{name}.dead"] == 0 for name in ("leaky_relu", "elu", "gelu"))
+    edges = {float(rate) for rate in r["small.rates"].split(", ")}
+    chosen = {value for key, value in r.items() if key.startswith("small.") and key.endswith(".lr")}
+    assert not chosen & {min(edges), max(edges)}, "no variant chose the edge of the range"
+    assert r["filters.vgg16c.trained.cosine"] > 0.95 and r["filters.resnet18.trained.cosine"] < 0.6
+    assert r["filters.resnet18.trained.norm"] > 1.5 * r["filters.resnet18.fresh.norm"]
+    assert 4 < r["filters.vgg16c.fresh.norm"] / r["filters.resnet18.fresh.norm"] < 6, "five times smaller"
