@@ -288,7 +288,7 @@ def train_run(name, make_model, recipe, data, config, key, path, verbose, record
     # Events of the last epochs before a kill may not have reached the disk: they are all written again.
     events = nullcontext() if study else SummaryWriter(path.parent / "tensorboard" / path.stem, purge_step=1)
     with events:
-        for epoch in training.history:
+        for epoch in [] if study else training.history:
             log_epoch(events, epoch)
         while not training.finished:
             training.epoch()
