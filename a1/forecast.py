@@ -183,7 +183,7 @@ def boosting_forecasts(
         return (forecast + level(X)).astype(np.float32)[:, None]
 
     forecasts = {part: predict(tabulate(splits, part)[0]) for part in splits.ends if part != "train"}
-    return forecasts, {"trees": trees, "of": max_iter}
+    return forecasts, {"trees": trees, "of": max_iter, "windows": len(y)}
 
 
 def fit_baseline(name, forecast, splits, **settings):

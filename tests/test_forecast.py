@@ -944,7 +944,7 @@ def test_boosting_takes_the_number_of_trees_that_is_best_on_validation(small):
         errors.append(mean_squared_error(y_val[:, 0], model.predict(X_val)))
         if trees == chosen["trees"]:
             expected = model.predict(tabulate(small, "test")[0])
-    assert chosen == {"trees": 1 + int(np.argmin(errors)), "of": 7}
+    assert chosen == {"trees": 1 + int(np.argmin(errors)), "of": 7, "windows": len(y)}
     np.testing.assert_allclose(forecasts["test"][:, 0], expected, atol=1e-5)
 
 
