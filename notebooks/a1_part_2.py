@@ -12,7 +12,7 @@
 #
 # **Data.** The course's CNN data set with Part I's split, {{n_images:,}} photos. **Runtime.** The runs behind this
 # notebook took {{minutes:.0f}} minutes on a {{vgg_deep.device}}. Their records are read here, so the notebook itself runs
-# in about two minutes; without the records, or with `RETRAIN=1`, it trains again.
+# in about half a minute there; without the records, or with `RETRAIN=1`, it trains again.
 
 # %% [markdown]
 # ## Setup
@@ -869,7 +869,7 @@ plt.show()
 # flat: its largest norm is {{depth.resnet18.default.spread_start:.1f}}, {{depth.resnet18.xavier.spread_start:.1f}} and
 # {{depth.resnet18.he.spread_start:.1f}} times its smallest at iteration 0, and {{depth.resnet18.default.spread_end:.1f}},
 # {{depth.resnet18.xavier.spread_end:.1f}} and {{depth.resnet18.he.spread_end:.1f}} times at the end; training moves its level, not its shape.
-# In the VGGs that learn, the slope upwards at iteration 0 is gone by the end; in those that do not, nothing moves at all.
+# In the VGGs that learn, the slope upwards at iteration 0 is gone by the end; in those that do not, hardly anything moves.
 #
 # **Shortcuts or batch norm?** A residual network has both. Which of the two keeps the gradient up can be seen without any
 # training: four fresh versions of ResNet-18, with and without shortcuts, with and without batch norm. Since batch norm makes
@@ -1084,8 +1084,8 @@ summary(POINTWISE["bottleneck"](), (1, 3, 32, 32), col_names=("output_size", "nu
 # points. So the bottleneck
 # is a trade: {{pointwise.cost_saved:.0%}} of the computation for {{pointwise.bottleneck_points:.1f}} points. The added layers are none: they cost more and
 # lose {{pointwise.added_points:.1f}} points, and since the training accuracy is lower, too ({{small.added.train_acc:.1%}} against
-# {{small.none.train_acc:.1%}}), that is no overfitting: without batch norm or shortcuts six convolutions are harder to train in
-# {{small.epochs}} epochs than three, part of this notebook's story in small. In this network the first linear layer holds most of the
+# {{small.none.train_acc:.1%}}), that is no overfitting: six convolutions fit worse in
+# {{small.epochs}} epochs than three do. It would suit this notebook's story if that were for want of batch norm or shortcuts; it was not tried with them. In this network the first linear layer holds most of the
 # {{small.none.parameters:,}} parameters, so what 1x1 layers save of the whole is less than what they save of the
 # convolutions.
 
@@ -1261,7 +1261,7 @@ shown(pd.DataFrame(rows), rest="{:.3g}")
 # epochs is {{filters.vgg16c.trained.cosine:.2f}}, only the norm has gone from {{filters.vgg16c.fresh.norm:.2f}} to {{filters.vgg16c.trained.norm:.2f}}, as weight decay
 # would have it. ResNet-18's have turned (cosine {{filters.resnet18.trained.cosine:.2f}}) and grown, from {{filters.resnet18.fresh.norm:.2f}} to
 # {{filters.resnet18.trained.norm:.2f}}. A network can be right on {{a1_part_1/vgg16c.test_acc:.1%}} of the photos without ever learning its first layer:
-# 64 random projections of 27 numbers lose nothing that the next layers could not use. Why one learns it and the other does not was not tested; the
+# 64 random projections of 27 numbers keep enough for the next layers to work with. Why one learns it and the other does not was not tested; the
 # sizes suggest it: ResNet-18's filters start five times smaller, its rate is five times higher, and the batch norm behind them makes
 # a step count by its size relative to the weight's.
 # ResNet-18's strongest filter is {{filters.resnet18.trained.strongest:.1f}} times the median; a weak one is no idle one there, since the batch norm
@@ -1531,7 +1531,7 @@ print(*(f"{INIT_NAMES[init]}: kappa from {RESULTS[f'kappa.{init}_min']:.2f} to {
 # standard error of {{bn.ratio_error:.2f}} from the batches (one draw of weights each). In VGG-Deep, without
 # batch norm, the same change of initialisation leaves {{start.vgg_deep.default_over_he:.2g}} of conv1's gradient.
 # The first prediction holds. The second holds in size, not in sign: the ratio lies a little above 1 instead of below, so the larger logits are not
-# all that differs. Beside the plain network's seven orders of magnitude that is a detail: the change of initialisation costs this one nothing.
+# all that differs. Beside the plain network's more than seven orders of magnitude that is a detail: the change of initialisation costs this one nothing.
 
 # %% [markdown]
 # ### 6.5 Findings of the investigations  <!-- rubric: II.6e -->
