@@ -257,6 +257,12 @@ def test_claims_of_part_2_on_depth_and_initialisation():
             init = next((name for name in ("default", "xavier") if f"init={name}" in config), "he")
             runs.setdefault((deep, init), []).append(record)
     assert {key: len(records) for key, records in runs.items()} == dict.fromkeys(runs, 3) and len(runs) == 9
+    best = {
+        key: max(records, key=lambda record: record["metrics"]["val_acc"])["config"]["recipe"]["lr"]
+        for key, records in runs.items()
+        if key not in (("vgg16c", "default"), ("vgg_deep", "default"))
+    }
+    assert len(best) == 7 and sum(lr in (0.01, 0.1) for lr in best.values()) == 5, "five of seven at an edge"
     for net in ("vgg16c", "vgg_deep"):
         stays = [record["metrics"]["val_acc"] for record in runs[net, "default"]]
         assert max(stays) < 0.34, "the default leaves chance at no rate"
