@@ -11,7 +11,7 @@ import urllib.request
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,14 +37,18 @@ from a1.train import Classification, Recipe
 PAD, UNKNOWN = 0, 1  # word numbers; PAD fills batches up and is no word
 
 
+NLTK_WORD = NLTKWordTokenizer()
+NLTK_TWEET = TweetTokenizer(preserve_case=False, reduce_len=True)
+
+
 def nltk_words(text):
     """NLTK's word tokenizer (Penn Treebank style) on lower-case text."""
-    return NLTKWordTokenizer().tokenize(text.lower())
+    return NLTK_WORD.tokenize(text.lower())
 
 
 def nltk_tweet(text):
     """NLTK's TweetTokenizer, which knows handles, hashtags and emoticons; lower case, "sooooo" as "sooo"."""
-    return TweetTokenizer(preserve_case=False, reduce_len=True).tokenize(text)
+    return NLTK_TWEET.tokenize(text)
 
 
 def basic_english(text):
@@ -58,6 +62,12 @@ def cut_hashtag(match):
     return " <hashtag> " + re.sub(r"(?<=[a-z])(?=[A-Z])", " ", match[1])
 
 
+def mark_elongated(match):
+    """Soooo as soo and a mark."""
+    return re.sub(r"([A-Za-z])\1{2,}", r"\1\1", match[0]) + " <elongated> "
+
+
+MARKS = ("<caps>", "<elongated>")  # of how a word was written
 NORMALISED = [  # in this order: pattern, what takes its place
     (r"[\ufe0f\u200d\U0001f3fb-\U0001f3ff]", ""),  # variants of one emoji
     (r"[‘’`]", "'"),
@@ -70,7 +80,8 @@ NORMALISED = [  # in this order: pattern, what takes its place
     (r"(?<!\w)(?:\d{1,2}(?::\d\d)?\s?[ap]\.?m\b|\d{1,2}:\d\d\b)", " <time> "),
     (r"\b[A-Za-z]{2}\d{2,4}\b", " <flight> "),
     (r"\d[\d,.]*\d|\d", " <number> "),
-    (r"([A-Za-z])\1{2,}", r"\1\1"),
+    (r"\b[A-Z]{4,}\b(?!')", r"\g<0> <caps> "),  # airports have three letters
+    (r"\b\w*?([A-Za-z])\1{2,}\w*", mark_elongated),
     (r"([!?])(?:\s*[!?])+", r" \1 <repeat> "),
     (r"…|\.(?:\s?\.)+", " ... "),
     (r"(?i)(?<=\w)(n't|'(?:s|re|ve|ll|d|m))\b", r" \1 "),  # cut as in the texts that GloVe learned from
@@ -98,10 +109,16 @@ def normalised(text):
     return TOKEN.findall(normalise(text))
 
 
+def unmarked(text):
+    """The same without the marks for capitals and elongation."""
+    return [token for token in normalised(text) if token not in MARKS]
+
+
 TOKENIZERS = {
     "nltk word": nltk_words,
     "nltk tweet": nltk_tweet,
     "basic english": basic_english,
+    "unmarked": unmarked,
     "normalised": normalised,
 }
 
@@ -116,19 +133,26 @@ class Tokens:
     seconds: float  # that the airline tweets took
 
 
-def tokenise(tweets, tokenizer):
-    """Tokens of a TweetSet, by one of TOKENIZERS; a text without any gives one unknown word later."""
-    cut, started = TOKENIZERS[tokenizer], time.perf_counter()
-    cut_tweets = [cut(text) for text in tweets.frame["text"]]
-    seconds = time.perf_counter() - started
-    return Tokens(tokenizer, cut_tweets, [cut(text) for text in tweets.others["text"]], seconds)
+def tokenise(tweets, tokenizer, passes=3):
+    """Tokens of a TweetSet, by one of TOKENIZERS; a text without any gives one unknown word later.
+
+    The airline tweets are cut `passes` times, and the median of the seconds is kept.
+    """
+    cut, seconds = TOKENIZERS[tokenizer], []
+    for _ in range(passes):
+        started = time.perf_counter()
+        cut_tweets = [cut(text) for text in tweets.frame["text"]]
+        seconds.append(time.perf_counter() - started)
+    cut_others = [cut(text) for text in tweets.others["text"]]
+    return Tokens(tokenizer, cut_tweets, cut_others, float(np.median(seconds)))
 
 
-def build_vocabulary(token_lists, min_count=2):
-    """{word: number} of all words that occur `min_count` times or more; from 2 on, by frequency."""
+def build_vocabulary(token_lists, min_count=2, known=frozenset()):
+    """{word: number} of all words that occur `min_count` times or are `known`; from 2 on, by frequency."""
     counts = Counter(token for tokens in token_lists for token in tokens)
     words = sorted(
-        (word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word)
+        (word for word in counts if counts[word] >= min_count or word in known),
+        key=lambda word: (-counts[word], word),
     )
     return {"<pad>": PAD, "<unknown>": UNKNOWN} | {word: number for number, word in enumerate(words, 2)}
 
@@ -180,9 +204,11 @@ class TextRecipe(Recipe):
 def soft_targets(labels, confidence, classes=3):
     """Shares of the classes, float32 [N, classes]: the confidence for the label, the rest for the others.
 
-    labels: int64 [N]; confidence: float [N], the annotators' agreement on it, NaN for unknown (counts as 1).
+    labels: int64 [N]; confidence: float [N], the annotators' agreement on it. Where it is unknown (NaN) it
+    counts as the mean of the others, and nowhere less than a half: no other class shall seem likelier.
     """
-    sure = confidence.nan_to_num(1.0).float()
+    mean = confidence.nanmean().nan_to_num(1.0)  # 1 where none is known
+    sure = torch.where(confidence.isnan(), mean, confidence).clamp(min=0.5).float()
     rest = ((1 - sure) / (classes - 1)).unsqueeze(1).repeat(1, classes)
     return rest.scatter(1, labels.unsqueeze(1), sure.unsqueeze(1))
 
@@ -229,16 +255,30 @@ class TweetSplits:
 
     rows: {part: row numbers, int64}; without a test part among `parts` the runs are studies. The vocabulary
     is that of the training part and, where they are used, of the other tweets, which only ever serve
-    training. `fingerprint` changes with any word number, label or row; `about` is what a run's record says.
+    training; of the training part also words seen once that are among `known`. `vectors`, from `glove`
+    (see read_glove), are where the embedding starts, or None. `fingerprint` changes with any word number,
+    label or row; `about` is what a run's record says, with a hash of the vectors.
     """
 
     def __init__(
-        self, tweets, tokens, rows, parts=PARTS, max_length=40, min_count=2, use_others=False, device="cpu"
+        self,
+        tweets,
+        tokens,
+        rows,
+        parts=PARTS,
+        max_length=40,
+        min_count=2,
+        use_others=False,
+        known=frozenset(),
+        glove=None,
+        device="cpu",
     ):
         others = tokens.others if use_others else []
         self.rows = {part: rows[part] for part in parts}
         cut = {part: [tokens.tweets[row] for row in chosen] for part, chosen in self.rows.items()}
-        self.vocabulary = build_vocabulary(cut["train"] + others, min_count)
+        known = known & {word for words in cut["train"] for word in words}
+        self.vocabulary = build_vocabulary(cut["train"] + others, min_count, known)
+        self.vectors = vectors_for(self.vocabulary, glove)[0] if glove else None
         self.sequences = {
             part: [encode(words, self.vocabulary, max_length) for words in texts]
             for part, texts in cut.items()
@@ -265,6 +305,8 @@ class TweetSplits:
             "vocabulary": len(self.vocabulary),
             "max_length": max_length,
             "others": len(others),
+            "known": len(known),
+            "vectors": hashlib.sha256(self.vectors.numpy().tobytes()).hexdigest()[:16] if glove else "none",
             "sizes": {part: len(chosen) for part, chosen in self.rows.items()},
         }
 
@@ -347,6 +389,25 @@ def names_of(word):
         yield unicodedata.name(word[0], "").lower().split()
 
 
+def open_glove(source):
+    """The lines of the vectors' file, as a stream of bytes; DataError where it is damaged."""
+    try:
+        if source.suffix != ".zip":
+            return io.BytesIO(source.read_bytes())
+        with zipfile.ZipFile(source) as archive:
+            members = [name for name in archive.namelist() if Path(name).name.startswith(GLOVE_TABLE)]
+            if not members:
+                raise DataError(f"{source} holds no {GLOVE_TABLE}.txt. {GLOVE_ADVICE}")
+            return io.BytesIO(archive.read(members[0]))
+    except ZIP_ERRORS as error:
+        raise DataError(f"{source} is damaged or incomplete ({error}). {GLOVE_ADVICE}") from None
+
+
+def common_words(source, count=40_000):
+    """The words whose vectors come first, those most frequent in GloVe's texts: the same in any printing."""
+    return frozenset(line.split(b" ", 1)[0].decode() for line in islice(open_glove(source), count))
+
+
 def read_glove(source, words):
     """{word: float32 [100]} of those of `words`, and of the words they may be found under, that the file has.
 
@@ -354,21 +415,10 @@ def read_glove(source, words):
     """
     wanted = {name for word in words for names in names_of(word) for name in names}
     vectors = {}
-    try:
-        if source.suffix == ".zip":
-            with zipfile.ZipFile(source) as archive:
-                members = [name for name in archive.namelist() if Path(name).name.startswith(GLOVE_TABLE)]
-                if not members:
-                    raise DataError(f"{source} holds no {GLOVE_TABLE}.txt. {GLOVE_ADVICE}")
-                lines = io.BytesIO(archive.read(members[0]))
-        else:
-            lines = io.BytesIO(source.read_bytes())
-        for line in lines:
-            word, _, values = line.decode().partition(" ")
-            if word in wanted:
-                vectors[word] = np.array(values.split(), np.float32)
-    except ZIP_ERRORS as error:
-        raise DataError(f"{source} is damaged or incomplete ({error}). {GLOVE_ADVICE}") from None
+    for line in open_glove(source):
+        word, _, values = line.decode().partition(" ")
+        if word in wanted:
+            vectors[word] = np.array(values.split(), np.float32)
     if {len(vector) for vector in vectors.values()} != {100}:
         raise DataError(f"{source} does not hold vectors of 100 numbers. {GLOVE_ADVICE}")
     return vectors
@@ -377,18 +427,20 @@ def read_glove(source, words):
 def vectors_for(vocabulary, glove, seed=0):
     """Start of an embedding, float32 [V, 100], and where each row comes from: "own", "related" or "random".
 
-    A word that GloVe lacks gets the mean of the words it may be found under, or else a random vector of
-    GloVe's scale.
+    A word that GloVe lacks gets the mean of the words it may be found under, or else a random vector of the
+    scale of those that were found.
     """
-    mean, std = np.mean(list(glove.values())), np.std(list(glove.values()))
-    matrix = np.random.default_rng(seed).normal(mean, std, (len(vocabulary), 100)).astype(np.float32)
-    matrix[PAD], origins = 0, []
+    matrix, origins = np.zeros((len(vocabulary), 100), np.float32), []
     for word, number in vocabulary.items():
         found = [[glove[name] for name in names if name in glove] for names in names_of(word)]
         rows = next((rows for rows in found if rows and number > UNKNOWN), [])
         if rows:
             matrix[number] = np.mean(rows, 0)
         origins.append("random" if not rows else "own" if found[0] else "related")
+    drawn = np.array(origins) == "random"
+    scale = (matrix[~drawn].mean(), matrix[~drawn].std()) if not drawn.all() else (0, 0.4)
+    matrix[drawn] = np.random.default_rng(seed).normal(*scale, (drawn.sum(), 100))
+    matrix[PAD] = 0
     return torch.from_numpy(matrix), origins
 
 
@@ -436,26 +488,31 @@ LINEAR = {
 }
 
 
-def fit_linear(kind, texts, labels, confidence, strengths):
+def fit_linear(kind, texts, labels, strengths, shares=(0.0, 0.3)):
     """TF-IDF of words and pairs with a linear model, the best of all tries on validation: (result, arrays).
 
-    texts: {form: {part: list of str}}; labels: {part: int [N]}; confidence: of the training part, [N]. Tried
-    are all combinations of the form of the texts, the inverse regularisation, balanced classes, and tweets
-    weighed by the annotators' agreement. The result has {val,test}_{acc,macro_f1}, for "lr" also losses and
-    each class's n-grams of highest weight; the arrays are predictions, and for "lr" probabilities.
+    texts: {form: {part: list of str}}, labels: {part: int [N]}, parts train, val, test and others. Tried are
+    all combinations of the form of the texts, the inverse regularisation, balanced classes, and `shares`: the
+    weight of a tweet about other things beside an airline tweet's 1, which leaves them out where it is 0.
+    The result has {val,test}_{acc,macro_f1}, for "lr" also losses and each class's n-grams of highest weight;
+    the arrays are predictions, and for "lr" probabilities.
     """
     tries, fitted = [], []
-    for form, of_part in texts.items():
+    for (form, of_part), share in product(texts.items(), shares):
+        used = ("train", "others") if share else ("train",)
+        y = np.concatenate([labels[part] for part in used])
+        weights = np.concatenate([np.full(len(labels[p]), w) for p, w in zip(used, (1.0, share))])
         tfidf = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\S+")
-        X = {"train": tfidf.fit_transform(of_part["train"])}
+        X = {"train": tfidf.fit_transform([text for part in used for text in of_part[part]])}
         X |= {part: tfidf.transform(of_part[part]) for part in ("val", "test")}
-        for strength, balance, weighted in product(strengths, (None, "balanced"), (False, True)):
-            weights = np.nan_to_num(confidence, nan=1.0) if weighted else None
-            model = LINEAR[kind](strength, balance).fit(X["train"], labels["train"], sample_weight=weights)
+        for strength, balance in product(strengths, (None, "balanced")):
+            started = time.perf_counter()
+            model = LINEAR[kind](strength, balance).fit(X["train"], y, sample_weight=weights)
+            seconds = time.perf_counter() - started
             predicted = model.predict(X["val"])
             tries.append({
-                "texts": form, "C": strength, "balanced": bool(balance), "weighted": weighted,
-                "val_acc": float((predicted == labels["val"]).mean()),
+                "texts": form, "C": strength, "balanced": bool(balance), "others": share,
+                "seconds": seconds, "val_acc": float((predicted == labels["val"]).mean()),
                 "val_macro_f1": f1_of(labels["val"], predicted),
             })  # fmt: skip
             fitted.append((model, X, tfidf.get_feature_names_out()))
@@ -477,6 +534,19 @@ def fit_linear(kind, texts, labels, confidence, strengths):
 def f1_of(y, predicted):
     """Macro-F1."""
     return float(f1_score(y, predicted, average="macro", zero_division=0))
+
+
+def shift_for_f1(probs, y, reach=1.0, steps=21):
+    """What to add to each class's log-probability for the highest macro-F1: float [classes], the first 0.
+
+    probs: [N, 3]; y: int [N]. The same as another prior of the classes; a grid of `steps` within `reach`.
+    """
+    logs = np.log(np.asarray(probs, float) + 1e-9)
+    grid = np.linspace(-reach, reach, steps)
+    shifts = sorted(
+        product((0.0,), grid, grid), key=lambda shift: sum(map(abs, shift))
+    )  # of equals the least
+    return np.array(max(shifts, key=lambda shift: f1_of(y, (logs + shift).argmax(1))))
 
 
 def f1_gap_interval(y, one, other, classes=3, repeats=2000, seed=0):

@@ -59,6 +59,7 @@ from a1.text import (
     TweetSplits,
     basic_english,
     build_vocabulary,
+    common_words,
     drawable,
     encode,
     f1_gap_interval,
@@ -73,9 +74,11 @@ from a1.text import (
     plot_attention,
     read_glove,
     run_tries,
+    shift_for_f1,
     soft_targets,
     tokenise,
     unknown_rate,
+    unmarked,
     vectors_for,
 )
 from a1.train import Training, evaluate, train_epoch
@@ -409,7 +412,11 @@ def test_tokenizers():
         ("@United @stranger hi", "@united <user> hi"),
         ("see http://t.co/Ab1, ok", "see <url> ok"),
         ("#NeverAgain", "<hashtag> never again"),
-        ("Soooo baaad", "soo baad"),
+        ("Soooo baaad", "soo <elongated> baad <elongated>"),
+        ("NEVER again", "never <caps> again"),
+        ("NOOOO", "noo <elongated> <caps>"),
+        ("from JFK to SFO", "from jfk to sfo"),
+        ("DIDN'T see http://t.co/AAAAAB", "did n't see <url>"),
         ("why?!?! no!", "why ? <repeat> no !"),
         ("I don’t, it's, we'll", "i do n't , it 's , we 'll"),
         ("great :) bad :( <3", "great <smile> bad <frown> <smile>"),
@@ -425,6 +432,10 @@ def test_normalisation(raw, expected):
     assert normalised(raw) == expected.split()
 
 
+def test_marks_can_be_left_out():
+    assert unmarked("NEVER soooo #late") == ["never", "soo", "<hashtag>", "late"]
+
+
 def test_vocabulary_comes_from_the_training_part_only(drawn, rows):
     frame = drawn.frame.copy()
     frame.loc[rows["val"], "text"] += " onlyval onlyval"
@@ -435,11 +446,19 @@ def test_vocabulary_comes_from_the_training_part_only(drawn, rows):
     assert unknown_rate([["late", "onlyval"]], data.vocabulary) == 0.5
     with_others = TweetSplits(drawn, cut, rows, use_others=True)
     assert {"phone", "album"} & set(with_others.vocabulary) and "phone" not in data.vocabulary
+    frame.loc[rows["val"][0], "text"] += " seenonce"
+    frame.loc[rows["train"][0], "text"] += " learnedonce"
+    known = frozenset({"seenonce", "learnedonce", "neverseen"})
+    cut = tokenise(replace(drawn, frame=frame), "normalised")
+    kept = TweetSplits(drawn, cut, rows, known=known)
+    assert known & set(kept.vocabulary) == {"learnedonce"} and kept.about["known"] == 1
+    assert not known & set(TweetSplits(drawn, cut, rows).vocabulary)
 
 
 def test_vocabulary_and_numbers():
     vocabulary = build_vocabulary([["b", "a", "b"], ["c", "a", "b"], ["d"]])
     assert vocabulary == {"<pad>": PAD, "<unknown>": UNKNOWN, "b": 2, "a": 3}
+    assert set(build_vocabulary([["b", "b", "c", "d"]], known={"d"})) == {"<pad>", "<unknown>", "b", "d"}
     assert encode(["a", "zzz", "b", "b"], vocabulary, 3).tolist() == [3, UNKNOWN, 2]
     assert encode([], vocabulary, 3).tolist() == [UNKNOWN]
 
@@ -506,8 +525,12 @@ def test_the_first_epochs_draw_from_other_tweets_too(data):
 
 
 def test_soft_labels():
-    shares = soft_targets(torch.tensor([0, 2, 1]), torch.tensor([1.0, 0.6, float("nan")]))
-    torch.testing.assert_close(shares, torch.tensor([[1, 0, 0], [0.2, 0.2, 0.6], [0, 1, 0.0]]))
+    nan = float("nan")
+    shares = soft_targets(torch.tensor([0, 2, 1]), torch.tensor([1.0, 0.6, nan]))
+    torch.testing.assert_close(shares, torch.tensor([[1, 0, 0], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1]]))
+    low = soft_targets(torch.tensor([1, 1]), torch.tensor([0.3, nan], dtype=torch.float64))
+    torch.testing.assert_close(low, torch.tensor([[0.25, 0.5, 0.25]] * 2))
+    assert soft_targets(torch.tensor([2]), torch.tensor([nan])).tolist() == [[0, 0, 1]]
     logits = torch.randn(3, 3)
     by_hand = -(shares * logits.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(TextClassification.loss(logits, shares, RECIPE), by_hand)
@@ -579,6 +602,26 @@ def test_vectors_are_read_from_every_form_and_only_the_wanted(name, glove_table)
     np.testing.assert_array_equal(vectors["late"], glove_table["late"])
 
 
+@pytest.mark.parametrize("name", ["glove.6B.100d.txt", "glove.6B.zip"])
+def test_the_most_common_words_are_the_same_in_any_printing(name, glove_table):
+    path = write_glove(Path("data") / name, glove_table)
+    assert common_words(path, 3) == {"late", "pilot", "co"} and common_words(path) == set(glove_table)
+
+
+def test_a_run_is_known_by_the_name_of_its_vectors_and_its_record_by_their_bytes(drawn, cut, rows):
+    def made(shift):
+        glove = {"late": np.full(100, 0.1 + shift, np.float32), "the": np.zeros(100, np.float32)}
+        data = TweetSplits(drawn, cut, rows, glove=glove)
+        sizes = {"hidden_size": 4, "vectors": data.vectors, "name": "glove.6B.100d"}
+        return data, run_config(partial(AttentiveRNN, len(data.vocabulary), **sizes), RECIPE, data)
+
+    (one, config), (other, again) = made(0.0), made(0.5)
+    assert config == again and "vectors=glove.6B.100d" in config["architecture"]
+    assert one.about["vectors"] != other.about["vectors"] and not torch.equal(one.vectors, other.vectors)
+    plain = TweetSplits(drawn, cut, rows)
+    assert plain.vectors is None and plain.about["vectors"] == "none"
+
+
 def test_rows_of_the_embedding(glove_table):
     words = ["<pad>", "<unknown>", "late", "n't", "co-pilot", "<user>", "hott", "🔥", "xyz"]
     vocabulary = {word: number for number, word in enumerate(words)}
@@ -590,6 +633,9 @@ def test_rows_of_the_embedding(glove_table):
     np.testing.assert_allclose(matrix[4], (glove_table["co"] + glove_table["pilot"]) / 2, rtol=1e-5)
     assert not matrix[PAD].any() and 0.2 < matrix[8].std() < 0.6, "of GloVe's scale"
     assert torch.equal(matrix, vectors_for(vocabulary, glove_table)[0])
+    more = glove_table | {"unasked": np.full(100, 9, np.float32)}
+    assert torch.equal(matrix, vectors_for(vocabulary, more)[0]), "words not asked for change nothing"
+    assert set(vectors_for(vocabulary, {})[1]) == {"random"}
 
 
 @pytest.mark.parametrize("kind", ["cut", "short", "other zip"])
@@ -628,8 +674,15 @@ VARIANTS = {
     "full": {},
     "gru, two layers": {"kind": "gru", "layers": 2},
     "one direction": {"bidirectional": False},
-    "last state": {"attention": False},
-    "last state, one direction": {"attention": False, "bidirectional": False, "kind": "gru"},
+    "attention alone": {"pooling": False},
+    "last state and pooling": {"attention": False},
+    "last state": {"attention": False, "pooling": False},
+    "last state, one direction": {
+        "attention": False,
+        "pooling": False,
+        "bidirectional": False,
+        "kind": "gru",
+    },
     "n-grams": {"ngrams": True},
 }
 
@@ -717,9 +770,17 @@ def test_word_vectors_move_at_their_own_pace(rate):
     moved = (embedding(x)[0] - vectors).abs()
     torch.testing.assert_close(moved[1:], torch.full((VOCABULARY - 1, 8), 0.01 * rate), rtol=1e-3, atol=1e-6)
     assert not moved[PAD].any()
-    assert repr(embedding) != repr(PacedEmbedding(VOCABULARY, 8, vectors + 1, rate)), (
-        "a run is known by its vectors"
-    )
+    assert repr(embedding) != repr(PacedEmbedding(VOCABULARY, 8, None, rate)), "random or not"
+
+
+def test_maximum_and_mean_stand_beside_attention():
+    seed_everything(0)
+    model, x, seen = make_improved().eval(), texts_of([2, 5]), []
+    model.head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    model(x)
+    states = model.read(x)[0][0, :2]  # of the first text's two words
+    torch.testing.assert_close(seen[0][0, 12:], torch.cat([states.amax(0), states.mean(0)]))
+    assert make_improved(pooling=False).head.in_features == 12
 
 
 def test_locked_dropout_drops_channels_of_whole_texts():
@@ -800,17 +861,45 @@ def test_tries_are_tabulated_with_macro_f1(drawn, cut, rows):
 
 def test_linear_models_are_chosen_on_validation(drawn, cut, rows):
     labels = {part: drawn.frame["label"].to_numpy()[chosen] for part, chosen in rows.items()}
+    labels["others"] = drawn.others["label"].to_numpy()
     words = {part: [" ".join(cut.tweets[row]) for row in chosen] for part, chosen in rows.items()}
-    confidence = drawn.frame["confidence"].to_numpy()[rows["train"]]
-    texts = {"normalised": words, "nothing": {part: ["a b"] * len(chosen) for part, chosen in rows.items()}}
+    words["others"] = [" ".join(tokens) for tokens in cut.others]
+    texts = {"normalised": words, "nothing": {part: ["a b"] * len(y) for part, y in labels.items()}}
     for kind in ("lr", "svm"):
-        result, arrays = fit_linear(kind, texts, labels, confidence, (0.01, 1.0))
+        result, arrays = fit_linear(kind, texts, labels, (0.01, 1.0))
         assert len(result["tries"]) == 2 * 2 * 2 * 2
         assert result["chosen"]["val_acc"] == result["val_acc"] == max(t["val_acc"] for t in result["tries"])
         assert result["chosen"]["texts"] == "normalised" and result["test_acc"] > 0.6
         assert result["test_acc"] == (arrays["test_predicted"] == labels["test"]).mean()
         assert ("test_loss" in result) == (kind == "lr")
     assert json.loads(json.dumps(result))["features"] == result["features"]
+
+
+def test_linear_models_may_learn_from_other_tweets():
+    def part(texts, labels):
+        return texts, np.array(labels)
+
+    sides = {
+        "train": part(["bad flight", "good flight"] * 4, [0, 2] * 4),
+        "val": part(["awful flight", "nice flight"], [0, 2]),
+        "test": part(["awful plane", "nice plane"], [0, 2]),
+        "others": part(["awful phone", "nice phone"] * 6, [0, 2] * 6),
+    }
+    texts, labels = ({name: side[n] for name, side in sides.items()} for n in (0, 1))
+    result, _ = fit_linear("lr", {"plain": texts}, labels, (10.0,))
+    accs = {tried["others"]: tried["val_acc"] for tried in result["tries"]}
+    assert accs == {0.0: 0.5, 0.3: 1.0} and result["chosen"]["others"] == 0.3 and result["test_acc"] == 1
+
+
+def test_shifting_the_prior_raises_macro_f1():
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 500, p=[0.7, 0.15, 0.15])
+    logits = rng.normal(size=(500, 3)) + np.eye(3)[y] * 1.5 + [1.0, 0, 0]  # leans to the first class
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    shift = shift_for_f1(probs, y)
+    before, after = (f1_score(y, p.argmax(1), average="macro") for p in (probs, probs * np.exp(shift)))
+    assert after > before + 0.02 and shift[0] == 0 < shift[1] and shift[2] > 0
+    assert shift_for_f1(np.eye(3)[y], y).tolist() == [0, 0, 0], "no shift where none is needed"
 
 
 def test_macro_f1_gap_and_its_interval():
@@ -867,7 +956,8 @@ def constructor_of(architecture, vectors):
     make = partial(
         AttentiveRNN, words, size, hidden, layers, numbers(r"\(dropout\): Dropout\(p=([\d.]+)")[0],
         kind=kind, bidirectional="bidirectional=True" in architecture,
-        attention="Attention(" in architecture, rate=numbers(r"rate=([\d.]+)")[0], spatial=spatial,
+        attention="Attention(" in architecture, pooling="pooling=True" in architecture,
+        name=re.search(r"vectors=([^,)]+)", architecture)[1], rate=numbers(r"rate=([\d.]+)")[0], spatial=spatial,
         vectors=None if "vectors=random" in architecture else vectors(words),
         word_dropout=numbers(r"word_dropout=([\d.]+)")[0], ngrams="NgramScores(" in architecture,
     )  # fmt: skip
@@ -879,7 +969,7 @@ def constructor_of(architecture, vectors):
 def test_networks_are_made_again_from_their_repr(name):
     vectors = torch.randn(VOCABULARY, 8)
     for made in (
-        Averaged(make_improved(vectors=vectors, dropout=0.35, **VARIANTS[name])),
+        Averaged(make_improved(vectors=vectors, name="glove.6B.100d", dropout=0.35, **VARIANTS[name])),
         make_improved(**VARIANTS[name]),
     ):
         assert repr(constructor_of(repr(made), lambda words: vectors)()) == repr(made)
@@ -898,7 +988,7 @@ def real():
             pytest.skip("no airline tweets: put Tweets.csv into data/ or name its folder in A1_DATA")
         read, glove = read_tweets(ROOT / source), glove and ROOT / glove
     rows = split_tweets(read.frame, group_copies(read.frame["text"]))
-    return read, {name: tokenise(read, name) for name in ("normalised",)}, rows, glove
+    return read, {name: tokenise(read, name, passes=1) for name in ("unmarked", "normalised")}, rows, glove
 
 
 @pytest.mark.parametrize("path", CLASSIFIERS or [NONE_YET], ids=lambda path: path.stem)
@@ -910,20 +1000,19 @@ def test_a_committed_classifier_replays(path, real):
     about, values = record["data"], record["config"]["recipe"]
     if read.fingerprint != about["files"]:
         pytest.skip(f"recorded on {about['source']}, found {read.source}")
-    data = TweetSplits(
-        read, cut[about["tokenizer"]], rows, max_length=about["max_length"], use_others=bool(about["others"]),
-        device=DEVICE,
-    )  # fmt: skip
-    if (
-        glove is None
-        and "vectors=random" not in record["config"]["architecture"]
-        and "Paced" in record["config"]["architecture"]
-    ):
+    if glove is None and (about["known"] or about["vectors"] != "none"):
         pytest.skip("no GloVe vectors: put them into data/ or name their folder in A1_DATA")
-    make = constructor_of(
-        record["config"]["architecture"],
-        lambda _: vectors_for(data.vocabulary, read_glove(glove, data.vocabulary))[0],
-    )
+    words = cut[about["tokenizer"]]
+    start = {}
+    if about["vectors"] != "none":
+        start = read_glove(glove, {word for words in (*words.tweets, *words.others) for word in words})
+    data = TweetSplits(
+        read, words, rows, max_length=about["max_length"], use_others=bool(about["others"]),
+        known=common_words(glove) if about["known"] else frozenset(), glove=start, device=DEVICE,
+    )  # fmt: skip
+    if data.about["vectors"] != about["vectors"]:
+        pytest.skip("recorded with another printing of GloVe's vectors")
+    make = constructor_of(record["config"]["architecture"], lambda _: data.vectors)
     assert values.keys() == {field.name for field in fields(TextRecipe)}
     recipe = TextRecipe(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     assert json.loads(json.dumps(run_config(make, recipe, data))) == record["config"]

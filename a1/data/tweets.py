@@ -284,9 +284,10 @@ def take_tweets(tweets, count, seed=0):
 def group_copies(texts, likeness=0.5):
     """Number of the group each text belongs to, int64 [N]: copies and near copies are of one group.
 
-    Copies are equal when `bare`. Near copies quote the same four or more words, or have at least six words and share
-    at least `likeness` of all their runs of three (Jaccard; Broder, On the Resemblance and Containment of
-    Documents, 1997): shorter texts may be alike by chance, "thank you for the tip" and "... for the update".
+    Copies are equal when `bare`, however short. Near copies quote the same four or more words, or have at least
+    six words and share at least `likeness` of all their runs of three (Jaccard; Broder, On the Resemblance and
+    Containment of Documents, 1997): shorter texts may be alike by chance, "thank you for the tip" and "... for
+    the update".
     """
     words = [bare(text) for text in texts]
     quotes = [QUOTED.search(text) for text in texts]

@@ -1,7 +1,6 @@
 """Recurrent classifiers of texts: word numbers [B, T], PAD behind each text, to logits [B, classes]."""
 
 import copy
-import hashlib
 
 import torch
 import torch.nn.functional as F
@@ -54,14 +53,20 @@ class PacedEmbedding(nn.Module):
 
     An Adam step is about as long as the learning rate, whatever the gradient's size. So with vectors stored
     divided by `rate` and multiplied on the way out, a step moves them by `rate` times the learning rate.
+    A run is known by the vectors' `name`, not by their last digits.
     """
 
-    def __init__(self, words: int, size: int = 100, vectors: torch.Tensor | None = None, rate: float = 1.0):
+    def __init__(
+        self,
+        words: int,
+        size: int = 100,
+        vectors: torch.Tensor | None = None,
+        rate: float = 1.0,
+        name: str = "given",
+    ):
         super().__init__()
         self.rate, self.scale = rate, rate or 1.0
-        self.start = (
-            hashlib.sha256(vectors.numpy().tobytes()).hexdigest()[:8] if vectors is not None else "random"
-        )
+        self.start = name if vectors is not None else "random"
         self.weight = nn.Parameter(torch.empty(words, size), requires_grad=rate > 0)
         with torch.no_grad():
             if vectors is None:
@@ -146,8 +151,9 @@ class AttentiveRNN(nn.Module):
     """The improved network: recurrent layers in both directions, and attention over their states.
 
     Every ingredient can be taken away: `kind` "lstm" or "gru", `bidirectional`, `attention` (without it the
-    last states of all directions are taken), `vectors` and their `rate` (see PacedEmbedding), `spatial`
-    dropout of channels, `word_dropout` (a word becomes unknown), `ngrams` (see NgramScores).
+    last states of all directions are taken), `pooling` (maximum and mean of the states stand beside either),
+    `vectors`, their `name` and `rate` (see PacedEmbedding), `spatial` dropout of channels, `word_dropout` (a
+    word becomes unknown), `ngrams` (see NgramScores).
     """
 
     def __init__(
@@ -161,7 +167,9 @@ class AttentiveRNN(nn.Module):
         kind: str = "lstm",
         bidirectional: bool = True,
         attention: bool = True,
+        pooling: bool = True,
         vectors: torch.Tensor | None = None,
+        name: str = "given",
         rate: float = 0.3,
         spatial: float = 0.3,
         word_dropout: float = 0.1,
@@ -169,8 +177,8 @@ class AttentiveRNN(nn.Module):
     ):
         super().__init__()
         size = hidden_size * (1 + bidirectional)
-        self.word_dropout = word_dropout
-        self.embedding = PacedEmbedding(words, embedding_size, vectors, rate)
+        self.word_dropout, self.pooling = word_dropout, pooling
+        self.embedding = PacedEmbedding(words, embedding_size, vectors, rate, name)
         self.spatial = LockedDropout(spatial)
         layer = {"lstm": nn.LSTM, "gru": nn.GRU}[kind]
         self.recurrent = nn.ModuleList(
@@ -180,12 +188,17 @@ class AttentiveRNN(nn.Module):
         self.between = LockedDropout(dropout)
         self.attention = Attention(size) if attention else None
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(size, classes)
+        self.head = nn.Linear(size * (1 + 2 * pooling), classes)
         self.ngrams = NgramScores(classes) if ngrams else None
 
     def forward(self, words: torch.Tensor) -> torch.Tensor:
         states, last = self.read(words)
-        text = self.attention(states, words != PAD) if self.attention else last
+        real = words != PAD
+        text = self.attention(states, real) if self.attention else last  # [B, F]
+        if self.pooling:
+            highest = states.masked_fill(~real.unsqueeze(2), float("-inf")).amax(1)
+            mean = states.sum(1) / real.sum(1, keepdim=True)  # states of padding are 0
+            text = torch.cat([text, highest, mean], 1)  # [B, 3 F]
         logits = self.head(self.dropout(text))
         return logits + self.ngrams(words) if self.ngrams else logits
 
@@ -212,7 +225,7 @@ class AttentiveRNN(nn.Module):
         return self.attention.weights(self.read(words)[0], words != PAD)
 
     def extra_repr(self) -> str:
-        return f"word_dropout={self.word_dropout}"
+        return f"word_dropout={self.word_dropout}, pooling={self.pooling}"
 
 
 class Averaged(nn.Module):
