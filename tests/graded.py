@@ -187,7 +187,7 @@ def write_project(root, rubric=RUBRIC):
     write(root / "rubric.yml", rubric)
     write(
         root / "README.md",
-        "# Circles\n\nAll about `circles`.\n\n## More\n\n<!-- results -->\n<!-- /results -->\n",
+        "# Circles\n\nAll about `circles`.\n\n## More\n\n<!-- results -->\n<!-- /results -->\n<!-- times -->\n<!-- /times -->\n",
     )
     write(root / "notebooks/a1_part_1.py", SOURCE)
     write(root / "results/a1_part_1.json", json.dumps(RESULTS))

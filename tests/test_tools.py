@@ -79,7 +79,7 @@ def project(tmp_path):
         "a1/shapes.py": MODULE,
         f"notebooks/{NAME}.py": NOTEBOOK,
         f"results/{NAME}.json": json.dumps({"circle.area": 18.855}),
-        "README.md": "<!-- results -->\n<!-- /results -->\n",
+        "README.md": "<!-- results -->\n<!-- /results -->\n<!-- times -->\n<!-- /times -->\n",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -427,10 +427,24 @@ def test_the_readme_table_comes_from_results(project):
     assert f"| [{NAME}]({NAME}.ipynb) | `net` | 95.12% | 0.200 |" in (project / "README.md").read_text()
     assert readme.problems(project) == []
     edit(project / "README.md", "95.12%", "99.12%")
-    assert "differs from results/" in readme.problems(project)[0]
+    assert "its table of results is not the current one" in readme.problems(project)[0]
     (project / "README.md").write_text(
         "Our net is right in 99.1% of cases.\n<!-- results -->\n"
         + readme.table(project)
         + "<!-- /results -->\n"
     )
-    assert "99.1%" in readme.problems(project)[0]
+    typed, missing = readme.problems(project)
+    assert "99.1%" in typed and "<!-- times -->" in missing
+
+
+def test_the_readme_tells_how_long_notebooks_take(project):
+    notebook = assemble(NAME, project / "notebooks", project / "results", strict=False)
+    notebook.metadata["a1"] = notebook.metadata.get("a1", {}) | {"seconds": 41}
+    nbformat.write(notebook, project / f"{NAME}.ipynb")
+    readme.update(project)
+    assert f"| {NAME} | 41 s |  |" in (project / "README.md").read_text()
+    (project / "bench").mkdir()
+    (project / "bench/notebooks.json").write_text(json.dumps({"quick": {NAME: {"seconds": 7}}}))
+    assert "its table of times is not the current one" in readme.problems(project)[0]
+    readme.update(project)
+    assert f"| {NAME} | 41 s | 7 s |" in (project / "README.md").read_text()

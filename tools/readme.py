@@ -1,5 +1,6 @@
-"""The README's table of results, drawn from results/."""
+"""The README's tables: results, drawn from results/, and times, from the deliverables and bench/notebooks.json."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,10 @@ from tools.check import typed_numbers
 from tools.prose import read_results
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+BLOCKS = {
+    name: re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+    for name in ("results", "times")
+}
 COLUMNS = {
     "test_acc": ("test accuracy", "{:.2%}"),
     "test_macro_f1": ("macro-F1", "{:.3f}"),
@@ -37,25 +41,43 @@ def table(root=ROOT):
     return "\n".join(lines) + "\n"
 
 
+def times(root=ROOT):
+    """Markdown: seconds of each deliverable's execution from its run records, and of its quick profile where measured."""
+    path = root / "bench" / "notebooks.json"
+    quick = json.loads(path.read_text())["quick"] if path.exists() else {}
+    lines = ["| notebook | deliverable, from its records | quick |", "|---|---|---|"]
+    for path in sorted(root.glob("*.ipynb")):
+        stamp = json.loads(path.read_text())["metadata"].get("a1", {})
+        full = f"{stamp['seconds']} s" if "seconds" in stamp else ""
+        rehearsal = f"{quick[path.stem]['seconds']} s" if path.stem in quick else ""
+        lines.append(f"| {path.stem} | {full} | {rehearsal} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": table, "times": times}
+
+
 def update(root=ROOT):
-    """Put the current table between the README's two result marks."""
+    """Put the current tables between the README's marks."""
     path = root / "README.md"
-    path.write_text(BLOCK.sub(lambda _: table(root), path.read_text()))
+    text = path.read_text()
+    for name, block in BLOCKS.items():
+        text = block.sub(lambda _, name=name: TABLES[name](root), text)
+    path.write_text(text)
 
 
 def problems(root=ROOT):
     """What is untrue in the README, as sentences."""
-    text = (root / "README.md").read_text()
-    found = BLOCK.search(text)
-    if not found:
-        return ["README.md: the marks <!-- results --> and <!-- /results --> are missing"]
+    text = rest = (root / "README.md").read_text()
+    found = []
+    for name, block in BLOCKS.items():
+        there = block.search(text)
+        rest = block.sub("", rest)
+        if not there:
+            found.append(f"README.md: the marks <!-- {name} --> and <!-- /{name} --> are missing")
+        elif there.group() != TABLES[name](root):
+            found.append(f"README.md: its table of {name} is not the current one: run `tools/nb.py build`")
     typed = [
-        f"README.md: the number {number} is typed, not drawn from results/"
-        for number in typed_numbers(BLOCK.sub("", text))
+        f"README.md: the number {number} is typed, not drawn from results/" for number in typed_numbers(rest)
     ]
-    stale = (
-        []
-        if found.group() == table(root)
-        else ["README.md: its table differs from results/: run `tools/nb.py build`"]
-    )
-    return typed + stale
+    return typed + found
