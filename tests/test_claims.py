@@ -312,3 +312,59 @@ def test_claims_of_part_2_on_small_networks():
     assert r["filters.vgg16c.trained.cosine"] > 0.95 and r["filters.resnet18.trained.cosine"] < 0.6
     assert r["filters.resnet18.trained.norm"] > 1.5 * r["filters.resnet18.fresh.norm"]
     assert 4 < r["filters.vgg16c.fresh.norm"] / r["filters.resnet18.fresh.norm"] < 6, "five times smaller"
+
+
+def test_claims_of_part_4():
+    r = RESULTS["a1_part_4"]
+    assert r["n_tweets"] == 14_638 and r["glove.source"].startswith("glove")
+    assert (
+        r["split.gap_points"] < 2 * r["split.gap_se_points"]
+        and r["split.spread_points"] > 3 * r["split.gap_points"]
+    )
+
+    # baseline: the plain network loses to a bag of words
+    assert r["baseline.changes"] == r["improved.changes"] == "nothing"
+    assert r["tfidf_lr.test_acc"] > r["baseline.test_acc"] and r["baseline.p"] < 1e-3
+    sd, centre = r["search.seed_sd_points"] / 100, r["search.centre_acc"]
+    tries = {
+        k: v
+        for k, v in r.items()
+        if k.startswith("search.") and k.endswith("_acc") and k != "search.centre_acc"
+    }
+    costs = {k for k, v in tries.items() if "length" not in k and v < centre - 1.6 * sd}
+    assert costs == {"search.dropout_0_1_acc", "search.epochs_14_acc", "search.balanced_True_acc"}
+    assert 1.5 * sd < r["search.embedding_size_200_acc"] - centre < 2 * sd
+    assert r["cut.gain_8_points"] < r["cut.gain_15_points"] < r["cut.gain_31_points"] < -300 * sd
+    assert r["pad.majority_acc"] + 0.1 < r["pad.misread_acc"] < centre - 2 * sd
+    assert r["baseline.neutral_F1"] < r["baseline.positive_F1"] < r["baseline.negative_F1"]
+    assert (
+        r["baseline.last_loss"] > 1.15 * r["baseline.least_loss"]
+        and r["baseline.least_loss_epoch"] < r["baseline.epochs"]
+    )
+    assert r["improved.last_loss"] < 1.01 * r["improved.least_loss"]
+
+    # ablation
+    noise = r["ablation.noise_points"]
+    gains = {
+        k.removeprefix("ablation."): v
+        for k, v in r.items()
+        if k.startswith("ablation.") and k.endswith("_gain")
+    }
+    carry = {name for name, gain in gains.items() if gain < -2 * noise}
+    assert carry == {
+        "one_direction_gain", "word_vectors_at_0_3_of_the_rate_gain", "random_word_vectors_gain", "last_states_alone_gain",
+    } and max(gains.values()) <= 0 and gains["last_states_alone_gain"] < -3 * noise  # fmt: skip
+
+    # the improved network against the others
+    assert r["improved.test_acc"] > 0.75 and r["improved_vs_baseline.p"] < 1e-4
+    assert 1 < r["improved_vs_tfidf_lr.mean_lead_points"] < 1.5 and r["improved_vs_tfidf_lr.mean_f1_gap"] > 0
+    assert [float(p) < 0.05 for p in r["improved_vs_tfidf_lr.ps"].split(", ")].count(True) == 1
+    assert r["ensemble_vs_tfidf_lr.p"] < 0.05 and r["with_linear.acc"] < r["ensemble.acc"]
+    assert r["shifted.macro_f1"] < r["ensemble.macro_f1"] and r["shifted.acc"] < r["improved.test_acc"]
+    assert r["improved.negative_as_neutral"] < 0.55 * r["baseline.negative_as_neutral"]
+    assert 0.9 < r["improved.neutral_as_negative"] / r["baseline.neutral_as_negative"] < 1.2
+    lead = 100 * (r["random.improved_acc"] - r["random.lr_acc"])
+    assert abs(lead - r["improved_vs_tfidf_lr.mean_lead_points"]) < 0.5
+    kinds = ("request", "mislabelled", "context", "joke", "mixed", "negated", "other")
+    assert sum(r[f"mistakes.{kind}"] for kind in kinds) == r["mistakes.read"]
+    assert r["improved.run"] == "improved-4ff791f1b2", "the mistakes that were read are this run's"
