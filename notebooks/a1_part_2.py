@@ -1191,19 +1191,20 @@ plt.show()
 
 # %%
 def first_layer(run, make_model, released):
-    """First convolution of a trained network, from its own weights or the released file: {"filters": [64][3][3][3]}."""
+    """First convolution of a trained network, from its own weights or the released file: {"filters": [64][3][3][3]}, no arrays."""
     model = make_model()
     try:
         run.load_weights(model)
     except FileNotFoundError:
         load_weights(model, released)
     weight = weight_layers(model)["conv1"].weight.detach()
-    return {"filters": [[[[float(f"{value:.4g}") for value in row] for row in plane] for plane in kernel] for kernel in weight.tolist()]}
+    digits = [[[[float(f"{value:.4g}") for value in row] for row in plane] for plane in kernel] for kernel in weight.tolist()]
+    return {"filters": digits}, {}
 
 trained = {"vgg16c": (vgg, make_vgg, "a1_part1_vgg16c.pt"), "resnet18": (resnet, make_resnet, "a1_part1_resnet18.pt")}
 filters = {
     name: torch.tensor(
-        compute_or_load("first_layer", {"run": run.record["key"]}, lambda: (first_layer(run, make, file), {})).result["filters"]
+        compute_or_load("first_layer", {"run": run.record["key"]}, partial(first_layer, run, make, file)).result["filters"]
     )
     for name, (run, make, file) in trained.items()
 }

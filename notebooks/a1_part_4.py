@@ -329,7 +329,7 @@ RESULTS |= {
     "all_agree": float((frame["confidence"] == 1).mean()),
 }
 RESULTS |= {f"share_{name}": float((frame["label"] == label).mean()) for label, name in enumerate(SENTIMENTS)}
-pd.DataFrame(rows).T
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # ### 1.2 First rows  <!-- rubric: IV.1.2 -->
@@ -371,7 +371,7 @@ statistics = {
     "different words": f"{len(words):,}",
     "of these, seen once": f"{RESULTS['once_share']:.0%}",
 }
-pd.DataFrame(statistics, index=["value"]).T
+pd.Series(statistics, name="value").to_frame()
 
 # %% [markdown]
 # A tweet has {{mean_words:.1f}} words and {{mean_characters:.0f}} characters on average (140 were allowed). Of
@@ -618,7 +618,7 @@ for name, tokenised in cut.items():
         "seconds": f"{tokenised.seconds:.2f}",
     }
 print(example, *(f"{name:14} {' | '.join(TOKENIZERS[name](example))}" for name in cut), sep="\n")
-pd.DataFrame(rows).T
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # TweetTokenizer leaves {{tokens.nltk_tweet_vocabulary:,}} words that occur twice or more, the word tokenizer
@@ -1503,7 +1503,7 @@ for name, title in models.items():
         "parameters": f"{RESULTS[f'{name}.parameters']:,}",
         "minutes of training": f"{RESULTS[f'{name}.minutes']:.1f}" if name != "tfidf_lr" else "",
     }
-pd.DataFrame(rows).T
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # Whether one classifier is better than another is asked of the tweets on which they differ (McNemar's exact test), for every
@@ -1547,7 +1547,7 @@ RESULTS |= {
     "improved_vs_tfidf_lr.leads": ", ".join(f"{lead:+.1f}" for lead in per_seed["lead_points"]),
     "improved_vs_tfidf_lr.ps": ", ".join(f"{p:.2g}" for p in per_seed["p"]),
 }
-pd.DataFrame(rows).T
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # **Against the linear model** the reported network is right where the other is wrong on {{improved_vs_tfidf_lr.only}}
