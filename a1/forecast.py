@@ -187,8 +187,9 @@ def boosting_forecasts(
 
 
 def fit_baseline(name, forecast, splits, **settings):
-    """A baseline, fitted or loaded: its result has {val,test}_{r2,mae_kw,rmse_kw} and choices, its arrays are forecasts by part, kW.
+    """A baseline, fitted or loaded, as Computed.
 
+    Its result has {val,test}_{r2,mae_kw,rmse_kw} and what was chosen, its arrays are forecasts by part, kW.
     `forecast(splits, **settings)` returns ({part: kW [N, horizons]}, what was chosen on validation).
     """
 

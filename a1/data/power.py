@@ -420,7 +420,8 @@ class WindowLoader:
     """Batches of windows, gathered on demand on the device that holds the base.
 
     Yields x, float32 [B, history + recent, 14]: FEATURES scaled, first means of five minutes, then single
-    minutes; and y, float32 [B, horizons] in kW. A training loader shuffles, stops after `count` windows, and drops an incomplete last batch.
+    minutes; and y, float32 [B, horizons] in kW. A training loader shuffles, stops after `count` windows, and
+    drops an incomplete last batch.
     """
 
     def __init__(self, base, ends, window, batch_size, train=False, count=None):
