@@ -209,6 +209,12 @@ def test_another_notebooks_result_can_be_cited(project):
     assert "Circles 50%" in built(project).cells[0].source
 
 
+def test_text_results_are_no_html(project):
+    (project / "results/a1_part_8.json").write_text('{"token": "<url> & more"}')
+    edit(project / f"notebooks/{NAME}.py", "# # Circles", "# # Circles {{a1_part_8/token}}")
+    assert "Circles &lt;url&gt; &amp; more" in built(project).cells[0].source
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -1,5 +1,6 @@
 """Numbers and figure numbers in markdown: `{{resnet18.test_acc:.1%}}` and `{{fig:curves}}`."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -31,7 +32,8 @@ def render(text, results, figures, lookup=None, where="", strict=True):
     """Fill the placeholders of a markdown text.
 
     `results` are the notebook's own; `{{a1_part_1/resnet18.test_acc:.1%}}` reads another's through
-    `lookup(notebook)`. A missing name raises BuildError, or stands as "n/a" where not `strict`.
+    `lookup(notebook)`. A missing name raises BuildError, or stands as "n/a" where not `strict`. Results that are
+    text (a token such as <url>) are escaped, or a browser would take them for tags.
     """
 
     def fill(match):
@@ -46,8 +48,9 @@ def render(text, results, figures, lookup=None, where="", strict=True):
             if strict:
                 raise BuildError(f"{where}: prose cites {name}, which is not in the results")
             return "n/a"
+        value = values[key]
         try:
-            return format(values[key], form or "")
+            return format(html.escape(value, quote=False) if isinstance(value, str) else value, form or "")
         except ValueError as error:
             raise BuildError(f"{where}: {match.group()}: {error}") from None
 
