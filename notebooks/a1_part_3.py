@@ -1,8 +1,3 @@
-# State: trained in full (runs/final-f2a22ac8f4, runs/multistep-a532d6d31b, the trees in runs/computed). Test R2 0.892 against 0.911 of the
-# trees, on validation 0.916 against 0.930: the lead over the trees is missed, and the text says so. Left: TODO(read) at the figures of 1.4, 3.3
-# (years, day, scatter, weeks, hardest), the runtime sentence, claims in tests/test_claims.py. If the final is trained again with other
-# settings, read again: Answer, 2.3 (end), 3.1 to 3.6.
-
 # %% [markdown]
 # # Part III. Forecasting the electric power of a household
 #
@@ -377,13 +372,22 @@ ax.set(ylabel="active power, kW")
 ax.legend(loc="lower left")
 plt.show()
 monthly = explored["Global_active_power"].groupby(explored.index.month).mean()
-RESULTS |= {"month_high": float(monthly.max()), "month_low": float(monthly.min())}
+quiet = daily.rolling(28, min_periods=14).mean()
+RESULTS |= {
+    "month_high": float(monthly.max()),
+    "month_low": float(monthly.min()),
+    "quiet_kw": float(quiet.min()),
+    "quiet_month": f"{quiet.idxmin():%B %Y}",
+    **{f"{part}.mean_kw": float(frame["Global_active_power"].iloc[span.start : span.stop].mean()) for part, span in rows.items()},
+}
 
 # %% [markdown]
 # **Figure {{fig:years}}.** Active power over the whole record: daily means and their running mean, with the borders of the
-# three parts. The year is visible: the darkest month of the training part averages {{month_high:.2f}} kW, the quietest
-# {{month_low:.2f}} kW. TODO(read): holidays as flat stretches; whether the test part (summer and autumn) draws less than
-# the training part.
+# three parts. The year is visible: of the twelve months the highest averages {{month_high:.2f}} kW over the training part, the
+# lowest {{month_low:.2f}} kW. Every August ends in a dip, the deepest in {{quiet_month}}, where four weeks average
+# {{quiet_kw:.2f}} kW: a house whose people are away. Validation lies in autumn and winter ({{val.mean_kw:.2f}} kW), the test
+# part runs from spring to autumn, a holiday included ({{test.mean_kw:.2f}} kW), so what is chosen on the one is judged on a
+# quieter season.
 
 # %%
 start = explored.index[len(explored) // 2].normalize()
@@ -404,12 +408,16 @@ axes[1].plot(day["Voltage"], color="black", linewidth=0.7)
 axes[1].set(ylabel="voltage, V", xlabel="time of day")
 axes[1].xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%H:%M"))
 plt.show()
+RESULTS["day"] = f"{start:%A, %d %B %Y}"
 
 # %% [markdown]
-# **Figure {{fig:day}}.** One day of the training part, minute by minute: where the power goes, and the voltage below.
-# Appliances are switched, so the power moves in steps and stays on plateaus; the fridge makes the small regular teeth, and
-# the voltage dips when much is drawn. TODO(read): name the appliances that the chosen day shows. A forecaster that sees
-# *which* meter rose can know how long such a plateau lasts; one that sees the total alone cannot.
+# **Figure {{fig:day}}.** One day of the training part ({{day}}), minute by minute: where the power goes, and the voltage
+# below. Appliances are switched, so the power moves in steps and stays on plateaus. The third meter rises to the same height
+# for about half an hour at night and again in the morning, the signature of a water heater, and for a few minutes every
+# two or three hours in between. Soon after 18 h something in the kitchen draws a steady 2 kW, then kitchen and laundry room
+# switch on and off every few minutes for more than an hour, as ovens and dryers do that hold a temperature. The hump after
+# 21 h stands for the most part on no meter at all. The voltage dips when much is drawn. A forecaster that sees *which*
+# meter rose, and when, can know how long such a plateau lasts; one that sees the total alone cannot.
 
 # %%
 fig, axes = plt.subplots(2, 4, figsize=(10, 4.2))
@@ -1135,7 +1143,8 @@ plt.show()
 # **Figure {{fig:scatter}}.** Forecast against actual for all {{n_test:,}} test windows, counted in cells. Two arms leave
 # the diagonal. The one along the bottom right holds *onsets*: high power that was forecast low, because nothing had
 # announced it. The one at the top left holds *endings*: the forecast stays high while the appliance has stopped.
-# TODO(read): which of the two arms the network shortens against persistence.
+# Both the trees and the network empty the upper left: an appliance that has run for its usual time is expected to stop.
+# The lower right stays, a little thinner with the trees than with the network. 3.4 counts both.
 
 # %%
 def on_grid(values):
@@ -1148,8 +1157,9 @@ typical, worst = (weekly["mean"] - weekly["mean"].median()).abs().idxmin(), week
 fig, axes = plt.subplots(2, 1, figsize=(11, 5.6), sharey=True)
 for ax, start, what in zip(axes, (typical, worst), ("typical", "worst")):
     week = slice(start, start + pd.Timedelta(days=7))
-    ax.plot(on_grid(y_test)[week], color="black", linewidth=0.8, label="actual")
-    ax.plot(on_grid(predicted)[week], color=COLORS["final"], linewidth=0.8, alpha=0.8, label="forecast")
+    actual = on_grid(y_test)[week]
+    ax.fill_between(actual.index, actual, step="post", color="#BBBBBB", linewidth=0, label="actual")
+    ax.step(actual.index, on_grid(predicted)[week], where="post", color=COLORS["final"], linewidth=0.6, label="forecast")
     ax.set(title=f"{what} week, MAE {1000 * weekly.loc[start, 'mean']:.0f} W", ylabel="power, kW")
 axes[0].legend(loc="upper right")
 plt.show()
@@ -1158,11 +1168,17 @@ RESULTS |= {
     "week.worst_mae_w": 1000 * float(weekly.loc[worst, "mean"]),
     "week.worst_start": f"{worst:%d %B %Y}",
 }
+for start, what in ((typical, "typical"), (worst, "worst")):
+    actual = on_grid(y_test)[start : start + pd.Timedelta(days=7)]
+    RESULTS |= {f"week.{what}_kw": float(actual.mean()), f"week.{what}_jumps": int((actual.diff().abs() > 1).sum())}
 
 # %% [markdown]
 # **Figure {{fig:weeks}}.** Test forecasts over the week with the median error and over the worst one (from
-# {{week.worst_start}}): {{week.typical_mae_w:.0f}} W and {{week.worst_mae_w:.0f}} W. TODO(read): what makes the worst week
-# bad, more activity or other activity?
+# {{week.worst_start}}): {{week.typical_mae_w:.0f}} W and {{week.worst_mae_w:.0f}} W. Grey that rises above the blue line is a
+# rise that was not foreseen. Both weeks draw about the same, {{week.typical_kw:.2f}} and {{week.worst_kw:.2f}} kW on
+# average; what differs is how often something is switched: the power jumps by more than 1 kW from one five minutes to the
+# next {{week.typical_jumps}} times in the one and {{week.worst_jumps}} times in the other. It is not load that makes a week
+# hard but restlessness.
 
 # %%
 end = on_grid(np.square(predicted - y_test)).rolling("6h").sum().idxmax()
@@ -1177,8 +1193,10 @@ ax.legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:hardest}}.** The hours around the largest squared errors of the test part, step by step. TODO(read): every
-# onset is missed by one step, by network and trees alike; what happens once the plateau is reached.
+# **Figure {{fig:hardest}}.** The twelve hours that end with the largest squared errors of the test part, step by step. Every
+# large onset is missed for one step, by network and trees alike, and followed in the next, once the first minutes of the
+# new level have been seen; but not to its full height: both expect part of the rise to be gone soon, which is right on
+# average and wrong where it lasts ten minutes or more. The descents are followed closely.
 
 # %% [markdown]
 # #### TensorBoard
@@ -1315,6 +1333,8 @@ ax.legend()
 plt.show()
 RESULTS |= {
     "residual.acf_1": float(left[1]),
+    "residual.peak": float(left[2:].max()),
+    "residual.peak_minutes": int(STEP * (2 + left[2:].argmax())),
     "residual.acf_day": float(left[DAY // STEP]),
     "residual.bound": float(bound),
     "lag.change_r2": float(r2_score(change, predicted[:, 0] - forecasts["test"]["last_minute"][:, 0])),
@@ -1324,8 +1344,11 @@ RESULTS |= {
 # **Figure {{fig:residuals}}.** Autocorrelation of the test residuals. At the first lag the network's is
 # {{residual.acf_1:+.3f}}, with white noise within ±{{residual.bound:.3f}}; a day later {{residual.acf_day:+.3f}}.
 # (Independent errors of equal variance would mostly stay within that band; ours come in storms, so the true band is wider.)
-# Both are small: what is left to learn is not a linear echo of past errors (the trees show that there is something left). Of the *change* since the last minute, which a mere follower cannot
-# forecast at all, the network explains {{lag.change_r2:.0%}}.
+# Both are small: what is left to learn is not a linear echo of past errors (the trees show that there is something left). The one
+# peak that stands out is {{residual.peak:+.3f}} at {{residual.peak_minutes}} minutes, where persistence has one, too, and
+# Figure {{fig:acf}} a shoulder: something in this house is switched on about so long after the last time. It is small, and a window of {{window_minutes}} minutes
+# holds it; the network does not use it up. Of the *change* since the last minute, which a mere follower cannot forecast at
+# all, the network explains {{lag.change_r2:.0%}}.
 
 # %% [markdown]
 # ### 3.5 Several steps ahead
