@@ -368,3 +368,100 @@ def test_claims_of_part_4():
     kinds = ("request", "mislabelled", "context", "joke", "mixed", "negated", "other")
     assert sum(r[f"mistakes.{kind}"] for kind in kinds) == r["mistakes.read"]
     assert r["improved.run"] == "improved-4ff791f1b2", "the mistakes that were read are this run's"
+
+
+def test_claims_of_transfer_learning():
+    r = RESULTS["a1_bonus_transfer_learning"]
+    nets = ("squeezenet1_1", "mobilenet_v2", "efficientnet_lite0")
+    noise, best = r["try.interval_points"] / 100, "efficientnet_lite0"
+    assert r["data"] == "food101_10class_160.zip, 5,000 photos of 10 classes"
+    assert r["best"] == r["champion"] == "EfficientNet-Lite0" and r["best.test_acc"] >= 0.85
+
+    # heads on frozen features
+    for step in ("small", "middle", "large"):
+        accs = [r[f"probe.{name}_{step}"] for name in nets]
+        assert accs == sorted(accs), "ImageNet's order at every resolution"
+    for name in nets:
+        assert r[f"step.{name}_large"] <= r[f"step.{name}_middle"] + 1e-9
+        slower = r[f"probe.{name}_large_ms"] / r[f"probe.{name}_middle_ms"]
+        assert r["step.slower_low"] <= slower <= r["step.slower_high"]
+    assert abs(r["probe.efficientnet_lite0_small"] - r["probe.mobilenet_v2_large"]) < 0.01, "level"
+    assert r["probe.efficientnet_lite0_small_ms"] < 0.5 * r["probe.mobilenet_v2_large_ms"]
+    assert r["probe.efficientnet_lite0_small"] > r["probe.squeezenet1_1_large"]
+    assert r["probe.efficientnet_lite0_small_ms"] < r["probe.squeezenet1_1_large_ms"]
+
+    # rates
+    for name in nets:
+        assert r[f"head.{name}_points"] > 100 * 2 * noise
+        slow, fast = r[f"rates.{name}_0.0001_x10"], r[f"rates.{name}_0.001_x1"]
+        assert (slow > fast) == (name == "squeezenet1_1") and abs(slow - fast) > noise
+    assert [r[f"rates.{name}.body"] for name in nets] == ["0.001", "0.0003", "0.001"], "two at the edge"
+
+    # batch size, warm-up, augmentation
+    assert abs(r["change.squeezenet1_1_rate"] - 0.1) < 1e-6, "chance"
+    for name in nets[1:]:
+        assert 0 < r[f"change.{name}_above"] - r[f"change.{name}_rate"] < noise
+        assert abs(r[f"change.{name}_batch"] - r[f"change.{name}_above"]) < noise
+        assert r[f"change.{name}_augmentation"] < r[f"change.{name}_above"]
+    assert r["change.squeezenet1_1_batch"] > r["change.squeezenet1_1_above"] + 2 * noise
+    assert r["change.squeezenet1_1_augmentation"] > r["change.squeezenet1_1_above"]
+    assert r["adopted"] == "squeezenet1_1: batch_size"
+    first = {
+        (record["name"].removeprefix("studies/tries_"), recipe["schedule"]): record["first_losses"]
+        for record in map(read_sealed, STUDIES)
+        if record["name"].startswith("studies/tries_")
+        and (recipe := record["config"]["recipe"])["batch_size"] == 32
+        and f"{recipe['lr']:g}" == r[f"rates.{record['name'].removeprefix('studies/tries_')}.head"]
+        and recipe["augment"]
+        and recipe["size"] == 128
+        and (record["name"] != "studies/tries_efficientnet_lite0" or "at 0.1 of" not in record["config"]["architecture"])
+    }  # fmt: skip
+    assert len(first) == 6
+    for name in nets[1:]:
+        assert abs(first[name, "one_cycle"][0] - np.log(10)) < 0.2 and max(first[name, "constant"]) < 2.6
+        assert first[name, "constant"][-1] < first[name, "one_cycle"][-1], "a little faster without warm-up"
+    assert first["squeezenet1_1", "constant"][0] > 5
+    assert all(abs(loss - np.log(10)) < 0.03 for loss in first["squeezenet1_1", "constant"][4:])
+    assert 1.3 < r["resized.middle_seconds"] / r["resized.small_seconds"] < 1.7, "half as much time again"
+    assert r["resized.large_seconds"] > 2 * r["resized.middle_seconds"]
+    assert r["resized.large_points"] > r["resized.middle_points"]
+
+    # pre-training
+    scratch = [r[f"amount.{name}_scratch_all"] for name in nets]
+    assert max(scratch) - min(scratch) < noise, "equally little"
+    assert min(r[f"amount.{name}_tuned_least"] for name in nets[1:]) > max(scratch)
+    assert r["amount.squeezenet1_1_tuned_least"] < 0.2
+    assert all(r[f"amount.{name}_tuned_fifth"] < r[f"probe.{name}_small"] for name in nets)
+    assert all(0 < r[f"body.{name}_points"] < 10 for name in nets)
+    others = [
+        r[f"rates.{name}.best"] - min(v for k, v in r.items() if k.startswith(f"rates.{name}_"))
+        for name in nets
+    ]
+    others += [r["change.squeezenet1_1_above"] - r["change.squeezenet1_1_rate"]]
+    assert r["amount.gap_points"] > 100 * max(others), "more than any choice of rate or schedule"
+
+    # the final networks
+    histories = {name: history_of(r[f"{name}.run"]) for name in nets}
+    jumps = {name: h[5]["val_acc"] - h[4]["val_acc"] for name, h in histories.items()}
+    assert min(jumps.values()) > 0.08 and max(jumps, key=jumps.get) == "squeezenet1_1"
+    for history in histories.values():
+        assert history[-1]["val_loss"] == min(epoch["val_loss"] for epoch in history)
+        assert abs(history[-1]["val_acc"] - history[-2]["val_acc"]) < 0.01
+    assert r["gap.squeezenet1_1"] < r["gap.mobilenet_v2"] < r["gap.efficientnet_lite0"]
+    assert r["mobilenet_v2.test_acc"] > 0.8 > r["squeezenet1_1.test_acc"]
+    assert all(r[f"{name}.test_acc"] > r[f"{name}.val_acc"] for name in nets)
+    assert all(r[f"confused.{name}"].startswith("apple pie taken for bread pudding") for name in nets[:2])
+    assert {r["confused.first"], r["confused.second"]} == {
+        "bread pudding taken for apple pie", "apple pie taken for bread pudding",
+    }  # fmt: skip
+    assert {r[f"hardest.{name}"] for name in nets} == {"apple pie"}
+    assert {r[f"easiest.{name}"] for name in nets} == {"bibimbap", "beignets"}
+    assert r["pair.squeezenet1_1.mobilenet_v2.p3"] < 1e-6 and 0.01 < r[f"pair.mobilenet_v2.{best}.p3"] < 0.05
+    assert 1.4 < r["efficientnet_lite0.parameters"] / r["mobilenet_v2.parameters"] < 1.6, "half as many again"
+    for name in nets[1:]:
+        assert r[f"price.{name}_time"] > 1.2 * r[f"price.{name}_mult_adds"]
+    tuned = [r[f"tuned.{name}_points"] for name in nets]
+    assert min(tuned) > 0 and max(tuned) == tuned[1], "MobileNetV2 gained most"
+    accs = [r[f"{name}.val_acc"] for name in nets]
+    assert accs == sorted(accs)
+    assert r["mistakes.pastry"] > 0.5 * r["mistakes.shown"]
