@@ -382,13 +382,11 @@ def test_claims_of_transfer_learning():
         accs = [r[f"probe.{name}_{step}"] for name in nets]
         assert accs == sorted(accs), "ImageNet's order at every resolution"
     for name in nets:
-        assert r[f"step.{name}_large"] <= r[f"step.{name}_middle"] + 1e-9
+        assert r[f"step.{name}_middle"] > 1 and abs(r[f"step.{name}_large"]) < 100 * noise
         slower = r[f"probe.{name}_large_ms"] / r[f"probe.{name}_middle_ms"]
         assert r["step.slower_low"] <= slower <= r["step.slower_high"]
-    assert abs(r["probe.efficientnet_lite0_small"] - r["probe.mobilenet_v2_large"]) < 0.01, "level"
-    assert r["probe.efficientnet_lite0_small_ms"] < 0.5 * r["probe.mobilenet_v2_large_ms"]
-    assert r["probe.efficientnet_lite0_small"] > r["probe.squeezenet1_1_large"]
-    assert r["probe.efficientnet_lite0_small_ms"] < r["probe.squeezenet1_1_large_ms"]
+    best_mobilenet = max(r[f"probe.mobilenet_v2_{step}"] for step in ("small", "middle", "large"))
+    assert abs(r["probe.efficientnet_lite0_small"] - best_mobilenet) < 0.01, "level"
 
     # rates
     for name in nets:
@@ -431,8 +429,11 @@ def test_claims_of_transfer_learning():
     assert max(scratch) - min(scratch) < noise, "equally little"
     assert min(r[f"amount.{name}_tuned_least"] for name in nets[1:]) > max(scratch)
     assert r["amount.squeezenet1_1_tuned_least"] < 0.2
-    assert all(r[f"amount.{name}_tuned_fifth"] < r[f"probe.{name}_small"] for name in nets)
-    assert all(0 < r[f"body.{name}_points"] < 10 for name in nets)
+    assert all(r[f"body.{name}_{few}_points"] < 0 for name in nets for few in ("least", "fifth"))
+    assert all(r[f"body.{name}_all_points"] < 10 for name in nets) and r["amount.gap_points"] > 40
+    assert round(r["amount.photos_ratio"]) == 20
+    grid = r["scratch.rates"].split(", ")
+    assert all(r[f"scratch.{name}_lr"] in (grid[0], grid[-1]) for name in nets), "at an end of the grid"
     others = [
         r[f"rates.{name}.best"] - min(v for k, v in r.items() if k.startswith(f"rates.{name}_"))
         for name in nets
@@ -447,6 +448,7 @@ def test_claims_of_transfer_learning():
     for history in histories.values():
         assert history[-1]["val_loss"] == min(epoch["val_loss"] for epoch in history)
         assert abs(history[-1]["val_acc"] - history[-2]["val_acc"]) < 0.01
+        assert history[-1]["train_acc"] > history[-2]["train_acc"] + 0.02
     assert r["gap.squeezenet1_1"] < r["gap.mobilenet_v2"] < r["gap.efficientnet_lite0"]
     assert r["mobilenet_v2.test_acc"] > 0.8 > r["squeezenet1_1.test_acc"]
     assert all(r[f"{name}.test_acc"] > r[f"{name}.val_acc"] for name in nets)
@@ -461,7 +463,12 @@ def test_claims_of_transfer_learning():
     for name in nets[1:]:
         assert r[f"price.{name}_time"] > 1.2 * r[f"price.{name}_mult_adds"]
     tuned = [r[f"tuned.{name}_points"] for name in nets]
-    assert min(tuned) > 0 and max(tuned) == tuned[1], "MobileNetV2 gained most"
+    assert min(tuned) > 0 and max(tuned) - min(tuned) < 2**0.5 * 100 * noise
+    assert max(r[f"confused.beef.{name}"] for name in nets) < r["confused.second_count"]
+    assert r["called.bibimbap"] < 5 < 10 < r["called.beignets"]
+    assert all(1.5 < float(gap) < 2.5 for gap in r["noise_gap_in_se"].split(", ")), "about twice"
+    assert r["amount.efficientnet_lite0_tuned_all"] > r["mobilenet_v2.val_acc"]
+    assert r["probe.efficientnet_lite0_small_ms"] < 0.5 * r["mobilenet_v2.eval_ms"]
     accs = [r[f"{name}.val_acc"] for name in nets]
     assert accs == sorted(accs)
     assert r["mistakes.pastry"] > 0.5 * r["mistakes.shown"]

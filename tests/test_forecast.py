@@ -28,6 +28,7 @@ from a1.data.power import (
     DAY,
     FEATURES,
     FILL,
+    SCALED,
     STEP,
     VARIABLES,
     WEEK,
@@ -767,13 +768,31 @@ def test_at_least_three_recurrent_layers_and_everything_in_the_repr(name):
         repr(Forecaster(ARCHITECTURES[name], **changes))
         for changes in (
             {}, {"hidden_size": 32}, {"dropout": 0.2}, {"mean": 1.0}, {"std": 2.0},
-            {"residual": False}, {"horizons": 2},
+            {"residual": False}, {"horizons": 2}, {"meters": ((4, 1.0, 2.0),)},
         )
     }  # fmt: skip
-    assert len(texts) == 7
+    assert len(texts) == 8
     model = Forecaster(ARCHITECTURES[name])
     assert sum(isinstance(module, nn.RNNBase) for module in model.modules()) >= 3
     assert [type(module) for module in model.head] == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+
+
+def test_the_logarithms_of_the_meters_join_the_inputs(base):
+    frame = make_features(draw_power(30).frame).iloc[:400]
+    meters, mean, std = base.meters, base.scaler.mean_, base.scaler.scale_
+    assert [SCALED[column] for column, _, _ in meters] == [
+        name for name in VARIABLES if name.startswith("Sub")
+    ]
+    wh = frame[[name for name in VARIABLES if name.startswith("Sub")]].to_numpy()
+    assert wh.max() > 5 and (wh == 0).any()
+    scaled = (frame[list(SCALED)].to_numpy() - mean) / std
+    x = torch.zeros(1, len(frame), 14)
+    x[0, :, : len(SCALED)] = torch.from_numpy(scaled).float().nan_to_num()
+    model, read = Forecaster(ARCHITECTURES["rnn"], 4, meters=meters), []
+    model.recurrent[0].register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
+    model(x)
+    torch.testing.assert_close(read[0][:, :, :14], x)
+    torch.testing.assert_close(read[0][0, :, 14:], torch.from_numpy(np.log1p(wh)).float(), atol=1e-4, rtol=0)
 
 
 def state_before_the_head(model, x):
@@ -1063,13 +1082,15 @@ FORECASTERS = [
 NONE_YET = pytest.param(None, marks=pytest.mark.skip("no forecaster in runs/ yet"), id="none")
 
 
-def constructor_of(record, level, horizons):
+def constructor_of(record, base, horizons):
     """The constructor whose network is the recorded one, or None."""
     choices = itertools.product(
-        ARCHITECTURES.values(), (32, 48, 64, 96, 128, 192), (0.0, 0.1, 0.2, 0.3, 0.5), (True, False)
-    )
-    for layers, hidden_size, dropout, residual in choices:
-        make = partial(Forecaster, layers, hidden_size, dropout, *level, residual, horizons=horizons)
+        ARCHITECTURES.values(), (32, 48, 64, 96, 128, 192), (0.0, 0.1, 0.2, 0.3, 0.5), (True, False),
+        ((), base.meters),
+    )  # fmt: skip
+    for layers, hidden_size, dropout, residual, meters in choices:
+        sizes = (hidden_size, dropout, *base.level, residual)
+        make = partial(Forecaster, layers, *sizes, horizons=horizons, meters=meters)
         with torch.device("meta"):
             if repr(make()) == record["config"]["architecture"]:
                 return make
@@ -1098,7 +1119,7 @@ def test_a_committed_forecaster_replays(path, real_base):
     recipe = ForecastRecipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     window = Window(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["window"].items()})
     data = PowerSplits(real_base, window, every=about["every"])
-    make_model = constructor_of(record, real_base.level, len(window.horizons))
+    make_model = constructor_of(record, real_base, len(window.horizons))
     assert make_model, "no network of constructor_of is the recorded one: add its sizes there"
     assert json.loads(json.dumps(run_config(make_model, recipe, data))) == record["config"]
     seed_everything(recipe.seed)

@@ -346,6 +346,12 @@ class PowerBase:
         """Mean and standard deviation (kW) by which the active power was scaled."""
         return float(self.scaler.mean_[0]), float(self.scaler.scale_[0])
 
+    @property
+    def meters(self):
+        """(column, mean, standard deviation) by which each sub-meter, in Wh a minute, was scaled."""
+        columns = [n for n, name in enumerate(SCALED) if name.startswith("Sub_metering")]
+        return tuple((n, float(self.scaler.mean_[n]), float(self.scaler.scale_[n])) for n in columns)
+
 
 def prepare_power(series, device="cpu"):
     """PowerBase of a series: gaps filled, features made, split by time, scaled by the training part."""

@@ -28,7 +28,8 @@ class Forecaster(nn.Module):
     Takes windows [B, T, inputs], scaled, the active power first, and returns the mean power [B, horizons]
     in kW. `mean` and `std` (kW) are those by which the active power was scaled. The network adds its output
     to the power of the last minute, or where not `residual` to `mean`, and starts with an output of zero:
-    as persistence, or as the mean. Dropout stands between the layers, the last state and the linear layers
+    as persistence, or as the mean. `meters` are (column, mean, std) of inputs in Wh, by which they were scaled:
+    the logarithm of 1 + Wh of each joins the inputs, so that one or two Wh show beside forty. Dropout stands between the layers, the last state and the linear layers
     included. Both directions of a bidirectional layer end where they have read the whole window: the last
     state is h_n, not output[:, -1].
     """
@@ -43,10 +44,11 @@ class Forecaster(nn.Module):
         residual: bool = True,
         inputs: int = 14,
         horizons: int = 1,
+        meters: tuple = (),
     ):
         super().__init__()
-        self.mean, self.std, self.residual = mean, std, residual
-        widths = [inputs] + [hidden_size] * (len(layers) - 1)
+        self.mean, self.std, self.residual, self.meters = mean, std, residual, meters
+        widths = [inputs + len(meters)] + [hidden_size] * (len(layers) - 1)
         self.recurrent = nn.ModuleList(
             recurrent_layer(kind, width, hidden_size) for kind, width in zip(layers, widths)
         )
@@ -62,6 +64,9 @@ class Forecaster(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         start = self.mean + (self.std * x[:, -1, :1] if self.residual else 0)  # [B, 1], kW
+        if self.meters:
+            wh = [(std * x[:, :, [column]] + mean).clamp(min=0) for column, mean, std in self.meters]
+            x = torch.cat([x, *map(torch.log1p, wh)], dim=2)
         for number, layer in enumerate(self.recurrent):
             x, state = layer(self.dropout(x) if number else x)
         h_n = state[0] if isinstance(state, tuple) else state  # an LSTM's state is (h_n, c_n)
@@ -70,4 +75,5 @@ class Forecaster(nn.Module):
 
     def extra_repr(self) -> str:
         start = "the last minute" if self.residual else "the mean"
-        return f"kW: {start} + change, mean={self.mean:.6g}, std={self.std:.6g}"
+        logs = "".join(f", log of column {column}" for column, _, _ in self.meters)
+        return f"kW: {start} + change, mean={self.mean:.6g}, std={self.std:.6g}{logs}"
