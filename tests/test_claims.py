@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -472,3 +473,70 @@ def test_claims_of_transfer_learning():
     accs = [r[f"{name}.val_acc"] for name in nets]
     assert accs == sorted(accs)
     assert r["mistakes.pastry"] > 0.5 * r["mistakes.shown"]
+
+
+def test_claims_of_part_3():
+    r = RESULTS["a1_part_3"]
+    assert r["n_minutes"] == 2_075_259 and r["final.test_r2"] > 0.89
+    history = history_of(r["final.run"])
+
+    # exploration
+    assert r["quiet_month"] == "August 2008" and r["test.mean_kw"] < r["train.mean_kw"] < r["val.mean_kw"]
+    assert r["acf_5min"] > 0.9 > r["acf_1h"] > r["acf_week"] > r["acf_day"] > r["acf_6h"]
+    assert r["signal.Wh_20"] < 0.03 < 0.3 < r["signal.Wh_60"] < r["signal.Wh_65"]
+    assert r["signal.Wh_0"] > 0.3 and max(r[f"signal.0_{low}"] for low in (0, 20, 60, 65)) < 0.07
+    assert r["step_1.persistence_r2"] > 0.94 and r["step_60.best_r2"] < 0.61
+
+    # search: what moved the score, and what did not
+    sd, centre = r["search.seed_sd"], r["search.centre"]
+    seeds = [centre, r["search.seed_1"], r["search.seed_2"]]
+    threshold = 2 * sd * (4 / 3) ** 0.5
+    tries = {k: v for k, v in r.items() if k.startswith("search.") and f"{k}_mae_w" in r}
+    assert len(tries) == r["search.tries"] == 21
+    gains = {k.removeprefix("search."): v - np.mean(seeds) for k, v in tries.items()}
+    assert {k for k, gain in gains.items() if gain > threshold} == {"lr_0_004"}
+    worse = {k for k, gain in gains.items() if gain < -threshold}
+    assert worse == {
+        "window_27_0", "window_27_0_residual_False", "residual_False", "dropout_0_5", "lr_0_001",
+    }  # fmt: skip
+    assert min(gains, key=gains.get) == "window_27_0_residual_False"
+    assert gains["window_27_0"] < gains["residual_False"] < gains["lr_0_001"] < 0
+    first = [float(value) for value in re.findall(r"0\.\d+", r["candidates.list"])][:3]
+    assert max(first) - min(first) < sd and r["candidates.log_gain"] > 2 * sd
+    assert r["candidates.chosen"] == "wider with logarithms" and r["changed"] == "lr 0.004"
+    assert min(history, key=lambda epoch: epoch["val_loss"]) is history[-1]
+    assert min(history, key=lambda epoch: epoch["train_loss"]) is history[-1]
+    assert len(history) == r["final.epochs"] == len(history_of(r["plain.run"])), "the same budget"
+    assert abs(r["final.reloaded_r2"] - r["final.test_r2"]) < 5e-4
+
+    # against simpler forecasts
+    assert r["final.train_r2"] < r["final.val_r2"], "explained no better"
+    order = ["seasonal_naive", "persistence", "last_minute", "ridge", "plain", "final", "gbm_l1", "gbm"]
+    scores = [r[f"{name}.test_r2"] for name in order]
+    assert scores == sorted(scores)
+    assert (
+        r["gbm_l1.test_mae_kw"] < r["gbm.test_mae_kw"] < r["final.test_mae_kw"] < r["last_minute.test_mae_kw"]
+    )
+    for name in ("persistence", "last_minute", "ridge"):
+        assert r[f"skill.{name}_squared_low"] > 0 and r[f"skill.{name}_absolute_low"] > 0
+    for name in ("gbm_squared", "gbm_absolute", "gbm_l1_squared", "gbm_l1_absolute"):
+        assert r[f"skill.{name}_high"] < 0, "the trees keep the lead"
+    assert r["skill.plain_squared_low"] > 0
+    assert r["skill.plain_absolute_low"] < 0 < r["skill.plain_absolute_high"]
+    assert r["gbm.val_r2"] > r["final.val_r2"] > r["plain.val_r2"]
+
+    # where the errors are
+    gained = [r["onset.rmse_last_minute"] - r[f"onset.rmse_{name}"] for name in ("final", "gbm")]
+    assert 0.4 < gained[0] / gained[1] < 0.6, "about half"
+    assert r["ending.rmse_last_minute"] - r["ending.rmse_final"] > 0.6
+    assert min(r["kitchen.lead_plain"], r["kitchen.lead_final"]) > 0.5 and 0.3 < r["kitchen.saved"] < 0.37
+    assert r["kitchen.rmse_gbm"] < r["kitchen.rmse_final"] < r["kitchen.rmse_plain"]
+    assert abs(r["week.worst_kw"] / r["week.typical_kw"] - 1) < 0.05
+    assert r["week.worst_jumps"] > 1.3 * r["week.typical_jumps"]
+    assert abs(r["residual.acf_1"]) < 0.05 and abs(r["residual.acf_day"]) < r["residual.bound"]
+    assert r["residual.peak_minutes"] == 75 and r["residual.peak"] > 3 * r["residual.bound"]
+    assert abs(r["error.bias_high_forecast"]) < 0.2 and r["error.bias_high_actual"] < -0.5
+
+    # several steps ahead
+    leads = [r[f"ahead.multistep_{h}"] - r[f"ahead.ridge_{h}"] for h in (5, 15, 30, 60)]
+    assert leads == sorted(leads) and abs(leads[0]) < 0.002
