@@ -26,7 +26,9 @@ def table(root=ROOT):
     rows = []
     for path in sorted((root / "results").glob("*.json")):
         results = read_results(path.parent, path.stem)
-        for model in dict.fromkeys(key.split(".")[0] for key in results if ".test_" in key):
+        # `best` and the like, which repeat one number of another, have none of these
+        reported = [key for key in results if key.endswith((".test_loss", ".test_macro_f1", ".test_r2"))]
+        for model in dict.fromkeys(key.split(".")[0] for key in reported):
             rows.append(
                 (path.stem, model, {measure: results.get(f"{model}.{measure}") for measure in COLUMNS})
             )
