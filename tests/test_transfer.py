@@ -505,9 +505,7 @@ def test_depthwise_layers_train_in_float32_and_only_they():
 
 def models_of_the_notebook():
     """MODELS as the notebook writes it, with the further lines that its text offers."""
-    path = next(
-        p for p in (ROOT / "notebooks" / NOTEBOOK, ROOT / "notebooks/drafts" / NOTEBOOK) if p.exists()
-    )
+    path = ROOT / "notebooks" / NOTEBOOK
     cells = jupytext.reads(path.read_text(), fmt="py:percent").cells
     code = next(cell.source for cell in cells if "MODELS = {" in cell.source).split("NAMES |=")[0]
     offered = next(cell.source for cell in cells if '    "shufflenet": Arch' in cell.source)
