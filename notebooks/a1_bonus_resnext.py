@@ -7,10 +7,12 @@
 #
 # **Answer.** ResNeXt classifies {{resnext.test_acc:.1%}} of {{n_test:,}} test photos correctly (95% interval
 # {{resnext.test_acc_low:.1%}} to {{resnext.test_acc_high:.1%}}), ResNet-18 {{a1_part_1/resnet18.test_acc:.1%}} and
-# VGG-16C {{a1_part_1/vgg16c.test_acc:.1%}}. TODO(read): is the lead over ResNet-18 beyond chance
-# ({{pair.resnet18.lead_points:+.1f}} points, {{pair.resnet18.low_points:+.1f}} to {{pair.resnet18.high_points:+.1f}}, p
-# = {{pair.resnet18.p}})? What do three seeds say (section 3.2), and what does the cardinality study? One step takes
-# {{cost.resnext_ratio:.1f}} times ResNet-18's time.
+# VGG-16C {{a1_part_1/vgg16c.test_acc:.1%}}. It is not better than ResNet-18: the two are level on the test
+# part ({{pair.resnet18.lead_points:+.1f}} points, {{pair.resnet18.low_points:+.1f}} to {{pair.resnet18.high_points:+.1f}}, p =
+# {{pair.resnet18.p}}), and with three seeds each on a fifth of the photos it stays behind ({{seeds.total_points:+.1f}} points, standard error
+# {{seeds.total_se_points:.1f}}). 32 paths instead of one gain {{card.lead_points:+.1f}} points ({{card.noise_points:.1f}}) in a small network and
+# {{seeds.paths_points:+.1f}} ({{seeds.paths_se_points:.1f}}) at full width: nothing that holds in both. And one step takes {{cost.resnext_ratio:.1f}}
+# times ResNet-18's time.
 #
 # **Data.** The course's CNN data set with Part I's split, {{n_images:,}} photos. **Runtime.** ResNeXt trained for
 # {{resnext.minutes:.0f}} minutes on a {{resnext.device}}, the {{n_study_runs}} study runs for {{study_minutes:.0f}}
@@ -496,7 +498,7 @@ report.round(4)
 # %% [markdown]
 # F1 is {{resnext.dogs_F1:.3f}} for dogs, {{resnext.food_F1:.3f}} for food and {{resnext.vehicles_F1:.3f}} for vehicles
 # (ResNet-18: {{a1_part_1/resnet18.dogs_F1:.3f}}, {{a1_part_1/resnet18.food_F1:.3f}},
-# {{a1_part_1/resnet18.vehicles_F1:.3f}}). TODO(read): same order?
+# {{a1_part_1/resnet18.vehicles_F1:.3f}}): the same order.
 
 # %% [markdown]
 # ### 2.3 Saving the weights
@@ -620,8 +622,8 @@ plt.show()
 # ResNeXt's {{confusion.resnext.n_wrong}} mistakes {{confusion.resnext.dogs_food}} are between dogs and food,
 # {{confusion.resnext.dogs_vehicles}} between dogs and vehicles and {{confusion.resnext.food_vehicles}} between food and
 # vehicles; of ResNet-18's {{confusion.resnet18.n_wrong}} the same are {{confusion.resnet18.dogs_food}},
-# {{confusion.resnet18.dogs_vehicles}} and {{confusion.resnet18.food_vehicles}}. TODO(read): one pattern in all three,
-# or another kind of mistake?
+# {{confusion.resnet18.dogs_vehicles}} and {{confusion.resnet18.food_vehicles}}. One pattern in all three: dogs and food are
+# mixed up most, food and vehicles least.
 
 # %% [markdown]
 # ### 3.2 Why the results differ  <!-- rubric: BX.3b -->
@@ -690,7 +692,7 @@ axes[0].set_ylabel("validation accuracy")
 for measure, color in zip(("ms per step", "M multiply-adds", "parameters"), sns.color_palette("Dark2")):
     label = {"ms per step": "time of a training step", "M multiply-adds": "multiply-adds"}.get(measure, measure)
     axes[1].plot(CARDINALITIES, table[measure] / table[measure].iloc[0], "o-", color=color, label=label)
-axes[1].set_ylim(0)
+axes[1].set_ylim(0, 1.25)
 axes[1].set_ylabel("relative to cardinality 1")
 axes[1].legend()
 for ax in axes:
@@ -702,9 +704,9 @@ plt.show()
 # **Figure {{fig:cardinality}}.** Left: validation accuracy against cardinality (mean and standard deviation over
 # {{study.seeds}} seeds). Right: what a network costs, relative to cardinality 1. Cardinality 1 reaches
 # {{card.1.mean:.1%}}, 32 reaches {{card.32.mean:.1%}}: a difference of {{card.lead_points:+.1f}} points with a standard
-# error of {{card.noise_points:.1f}}; the best mean has cardinality {{card.best}}. The multiply-adds are equal, the time
-# is not: cardinality 32 takes {{card.32.time_ratio:.2f}} times as long as 1. TODO(read): a trend, a plateau, or nothing
-# beyond the noise? (The more groups, the fewer parameters: {{card.32.parameters_ratio:.2f}} times at 32, so the
+# error of {{card.noise_points:.1f}}; the best mean has cardinality {{card.best}}. Every split network is ahead of the undivided one, and
+# the two ends differ by two standard errors: weak evidence for a trend, and none for differences between neighbours. At equal multiply-adds this
+# small network takes equal time, too, to within about a tenth ({{card.32.time_ratio:.2f}} at 32). (The more groups, the fewer parameters: {{card.32.parameters_ratio:.2f}} times at 32, so the
 # splitting is not helped by size.)
 
 # %% [markdown]
@@ -763,8 +765,8 @@ plt.show()
 # backward, on this {{machine}}; the dashed line is what the multiply-adds promise. In the first stage (128 channels at
 # 32x32) 32 groups are {{conv.128_by_32:.1f}} times as fast as one, at a thirty-second of the multiply-adds; the best
 # there is {{conv.best_128}} groups. In the last stage (1024 at 4x4) they are {{conv.1024_by_32:.1f}} times as fast.
-# TODO(read): where does splitting stop paying (16 groups: {{conv.128_by_16:.1f}}, 8: {{conv.128_by_8:.1f}} times at 128
-# channels)? Likely reasons: reading and writing the feature maps takes the same time however few the multiplications,
+# At 128 channels splitting stops paying at 16 groups ({{conv.128_by_16:.1f}} times; 8: {{conv.128_by_8:.1f}}); at 1024 a few groups are even
+# faster than promised. Likely reasons: reading and writing the feature maps takes the same time however few the multiplications,
 # and a group of 4 channels fills a small part of a vector register (with AVX-512, 32 numbers of 16 bits). At 4x4
 # positions a dense layer's nine million weights are more than its feature maps, and splitting saves reading those.
 
@@ -790,8 +792,8 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:seeds}}.** Training loss and validation accuracy of ResNet-18, of the bottleneck network with
-# cardinality 1, and of ResNeXt with cardinality 32; mean and range over {{study.seeds}} seeds. TODO(read): do the bands
-# part, and which network learns fastest?
+# cardinality 1, and of ResNeXt with cardinality 32; mean and range over {{study.seeds}} seeds. ResNet-18 learns fastest,
+# ResNeXt slowest: its training loss is the highest of the three from the second epoch on. In validation they come close at the end, in the same order.
 
 # %%
 table = mean_and_sd(seed_runs, ["train_acc", "val_acc"])
@@ -817,16 +819,17 @@ table.rename(index=LABELS).round(4)
 #
 # **What follows.**
 #
-# - *Cardinality.* TODO(read): agreement of the two experiments ({{card.lead_points:+.1f}} points in the small network,
-#   {{seeds.paths_points:+.1f}} here), within or beyond the noise. The reason the paper gives is one of
+# - *Cardinality.* The two experiments disagree in sign: {{card.lead_points:+.1f}} points in the small network,
+#   {{seeds.paths_points:+.1f}} here, the one just beyond its noise and the other within it. That is no effect one could build on. The reason the paper gives is one of
 #   *representation*: at equal cost $Cd$ grows from {{dense.width}} to 128 channels, each 3x3 filter sees fewer of them,
-#   and the 1x1 convolutions choose among more of what was found. On a task with three classes and photos of 64 pixels
-#   there may simply be less to represent than on ImageNet's thousand.
+#   and the 1x1 convolutions choose among more of what was found. On a task with three classes and small photos
+#   there may simply be less to represent than on ImageNet's thousand, and a small network may lack channels where a wide one has enough.
 # - *Grouped convolutions* compute the paths and change nothing about them (1.2). They cost time:
 #   {{cost.resnext_ratio:.2f}} times ResNet-18's for {{size.resnext.mult_adds_ratio:.2f}} times the multiply-adds, where
 #   the dense bottlenecks take {{cost.dense_ratio:.2f}} times.
-# - *Architecture.* TODO(read): the share of the bottlenecks, with {{size.resnext.layers}} instead of
-#   {{size.resnet18.layers}} layers and three times the features before the classifier.
+# - *Architecture.* The whole difference, {{seeds.total_points:+.1f}} points, is beyond chance; its division between bottlenecks and paths is not.
+#   What a short training shows is first of all who learns fast: after {{resnext.epochs}} epochs on all photos ResNeXt is level (3.5). The
+#   bottleneck networks have {{size.resnext.layers}} layers instead of {{size.resnet18.layers}} to set in motion.
 
 # %% [markdown]
 # ### 3.3 Challenges  <!-- rubric: BX.3c -->
@@ -877,6 +880,7 @@ average = (probs["resnet18"] + probs["resnext"]).argmax(1) == y_test
 RESULTS |= {
     "look.all_wrong": int((n_right == 0).sum()),
     "look.average_acc": float(average.float().mean()),
+    "look.average_gain_points": 100 * (float(average.float().mean()) - resnet.metrics["test_acc"]),
     "look.both_residual_wrong": int((~right["resnet18"] & ~right["resnext"]).sum()),
 }
 pd.DataFrame.from_dict(rows, orient="index").round(3)
@@ -884,10 +888,10 @@ pd.DataFrame.from_dict(rows, orient="index").round(3)
 # %% [markdown]
 # All three networks are wrong on {{look.all_wrong}} photos, ResNet-18 and ResNeXt both on {{look.both_residual_wrong}}
 # of ResNeXt's {{look.resnext.wrong}}. Averaging the probabilities of these two gives {{look.average_acc:.1%}}.
-# TODO(read): do the networks share their mistakes (then the photos are hard, or wrongly labelled) or has each its own
-# (then averaging helps)? Is ResNeXt surer when it is wrong ({{look.resnext.sure_if_wrong:.2f}} against
-# {{look.resnet18.sure_if_wrong:.2f}}), and is that the reason for its loss ({{resnext.test_loss:.3f}} against
-# {{a1_part_1/resnet18.test_loss:.3f}})?
+# So they share the greater part of their mistakes, photos that are hard for all, and have enough of their own for an average of two to
+# beat the better one by {{look.average_gain_points:.1f}} points. ResNeXt is no surer than ResNet-18 when it is wrong ({{look.resnext.sure_if_wrong:.2f}} against
+# {{look.resnet18.sure_if_wrong:.2f}}): its higher loss ({{resnext.test_loss:.3f}} against {{a1_part_1/resnet18.test_loss:.3f}}) comes with more
+# mistakes, not with bolder ones.
 
 # %%
 chosen, titles = [], []
@@ -900,14 +904,15 @@ show_images(photos.images[split["test"]][torch.cat(chosen)], titles, columns=8)
 
 # %% [markdown]
 # **Figure {{fig:changed}}.** Test photos that one of the two residual networks gets wrong and the other right, where
-# the wrong one was surest: first ResNet-18's mistakes, then ResNeXt's, each with the wrong answer. TODO(read): what
-# kind of photos are gained, what kind lost?
+# the wrong one was surest: first ResNet-18's mistakes, then ResNeXt's, each with the wrong answer. No kind of
+# photo is gained or lost: on both sides there are vehicles in mud and water, close-ups that cut off what one goes by, and pictures with two
+# things in them, such as a dog in a car or a man at his meal.
 #
-# **Reading the whole.** TODO(read), four or five sentences: per class (2.2), mistakes by pair (Figure
-# {{fig:confusions}}), gap between training and test ({{resnext.gap_points:.1f}} points; ResNet-18
-# {{a1_part_1/resnet18.gap_points:.1f}}, VGG-16C {{a1_part_1/vgg16c.gap_points:.1f}}), speed of learning (Figure
-# {{fig:all_accuracy}}), accuracy for the time spent: {{cost.resnext_ratio:.2f}} times ResNet-18's time a step for
-# {{pair.resnet18.lead_points:+.2f}} points.
+# **Reading the whole.** ResNeXt is the same kind of network as ResNet-18 with the same kind of mistakes: the same order of classes (2.2), the
+# same pairs confused (Figure {{fig:confusions}}), a gap between training and test of {{resnext.gap_points:.1f}} points (ResNet-18
+# {{a1_part_1/resnet18.gap_points:.1f}}, VGG-16C {{a1_part_1/vgg16c.gap_points:.1f}}). It learns more slowly at first and ends level (Figure
+# {{fig:all_accuracy}}). What it does not do is pay: {{cost.resnext_ratio:.2f}} times ResNet-18's time a step for
+# {{pair.resnet18.lead_points:+.2f}} points. Both residual networks beat VGG-16C, which has more than three times the parameters.
 
 # %% [markdown]
 # ### 3.5 Is ResNeXt better?  <!-- rubric: BX.bar -->
@@ -955,8 +960,9 @@ pd.DataFrame.from_dict(rows, orient="index")
 # That interval is about *these two trained networks* on other photos. Another seed would give other networks, and for
 # that three full trainings of each would be needed. We spent less: {{study.seeds}} seeds of each on {{seeds.photos:,}}
 # photos of 32x32 (3.2), where ResNeXt is {{seeds.total_points:+.1f}} points ahead with a standard error of
-# {{seeds.total_se_points:.1f}}. TODO(read): the verdict, in one sentence: better beyond chance in both, in one, or in
-# neither; and is the accuracy expected of ResNeXt, above ResNet-18's, reached?
+# {{seeds.total_se_points:.1f}}. So the accuracy that
+# is expected of ResNeXt, above ResNet-18's, is not reached here: level on the test part, behind beyond chance on the short budget, ahead only of
+# VGG-16C.
 
 # %% [markdown]
 # ## References

@@ -554,3 +554,83 @@ def test_claims_of_part_3():
     # several steps ahead
     leads = [r[f"ahead.multistep_{h}"] - r[f"ahead.ridge_{h}"] for h in (5, 15, 30, 60)]
     assert leads == sorted(leads) and abs(leads[0]) < 0.002
+
+
+def test_claims_of_resnext():
+    r, part_1 = RESULTS["a1_bonus_resnext"], RESULTS["a1_part_1"]
+    runs = {"resnext": r["resnext.run"], **{name: part_1[f"{name}.run"] for name in ("vgg16c", "resnet18")}}
+    runs = {name: history_of(run) for name, run in runs.items()}
+    ours, theirs = runs["resnext"], runs["resnet18"]
+    assert r["data"] == "cnn_dataset.zip, 30,000 photos" and r["resnext.test_acc"] >= 0.965
+
+    # size and cost
+    assert r["forms.difference"] < 1e-9 and r["forms.a_ratio"] > r["forms.b_ratio"] > 2
+    assert abs(r["size.resnext.parameters_ratio"] - 1) < 0.07 and r["size.vgg16c.parameters_ratio"] > 3
+    assert all(abs(r[f"size.{name}.mult_adds_ratio"] - 1) < 0.05 for name in ("resnext", "dense", "even"))
+    assert r["cost.even_ratio"] > r["cost.resnext_ratio"] > r["cost.dense_ratio"] > 1.2
+
+    # the run
+    for part in ("test_acc", "test_macro_f1"):
+        assert part_1[f"resnet18.{part}"] > r[f"resnext.{part}"] > part_1[f"vgg16c.{part}"]
+    assert part_1["resnet18.test_loss"] < r["resnext.test_loss"] < part_1["vgg16c.test_loss"]
+    assert part_1["vgg16c.test_acc_high"] < r["resnext.test_acc_low"] < part_1["resnet18.test_acc_low"] + 0.01
+    for results, name in ((r, "resnext"), (part_1, "resnet18")):
+        assert 0.004 < results[f"{name}.test_acc"] - results[f"{name}.val_acc"] < 0.006, "half a point"
+        assert results[f"{name}.vehicles_F1"] > results[f"{name}.food_F1"] > results[f"{name}.dogs_F1"]
+    assert max(abs(np.diff([epoch["val_acc"] for epoch in ours[:13]]))) > 0.1, "swings"
+    assert all(np.diff([epoch["val_acc"] for epoch in ours[12:19]]) > 0), "climbs steadily from there on"
+    assert abs(ours[-1]["val_acc"] - ours[-2]["val_acc"]) < 0.001
+    assert max(abs(epoch["val_loss"] - ours[-1]["val_loss"]) for epoch in ours[-3:]) < 0.003
+    assert ours[-3]["train_loss"] > ours[-2]["train_loss"] > ours[-1]["train_loss"]
+    lags = [100 * (b["train_acc"] - a["train_acc"]) for a, b in zip(ours, theirs)]
+    assert (
+        min(lags) > 0
+        and 6.5 < min(lags[:2])
+        and max(lags[:2]) < 7.5
+        and lags[-1] == r["resnext.train_lag_points"]
+    )
+    assert all(b["val_acc"] > a["val_acc"] for a, b in zip(ours[13:], theirs[13:]))
+    assert max(epoch["val_acc"] for epoch in ours) < max(epoch["val_acc"] for epoch in theirs)
+    assert (
+        abs(r["resnext.train_loss"] - part_1["resnet18.train_loss"]) < 0.002 and r["resnext.off_scale"] == 2
+    )
+    for name in ("vgg16c", "resnet18", "resnext"):
+        pairs = [r[f"confusion.{name}.{pair}"] for pair in ("dogs_food", "dogs_vehicles", "food_vehicles")]
+        assert pairs == sorted(pairs, reverse=True)
+
+    # cardinality, groups, seeds
+    means = {c: r[f"card.{c}.mean"] for c in (1, 2, 4, 8, 16, 32)}
+    assert min(means, key=means.get) == 1 and max(means, key=means.get) == r["card.best"] == 32
+    assert 1.8 < r["card.lead_points"] / r["card.noise_points"] < 2.2, "two standard errors"
+    assert all(abs(r[f"card.{c}.time_ratio"] - 1) < 0.12 for c in means)
+    layers = (128, 256, 512, 1024)
+    assert r["conv.best_128"] == 16 and all(r[f"conv.{c}_by_32"] < 32 for c in layers)
+    assert [r[f"conv.{c}_by_32"] for c in layers] == sorted(r[f"conv.{c}_by_32"] for c in layers)
+    assert all(r[f"conv.1024_by_{groups}"] > groups for groups in (2, 4, 8))
+    assert r["seeds.total_points"] < -3 * r["seeds.total_se_points"], "beyond chance"
+    assert abs(r["seeds.paths_points"]) < 2 * r["seeds.paths_se_points"]
+    assert abs(r["seeds.bottleneck_points"]) < 2 * r["seeds.bottleneck_se_points"]
+    assert r["seeds.paths_points"] < 0 < r["card.lead_points"], "the two experiments disagree in sign"
+    losses = {}
+    for record in map(read_sealed, STUDIES):
+        if record["name"] == "studies/seeds":
+            text = record["config"]["architecture"]
+            name = (
+                "resnet18" if text.startswith("ResNet18") else "resnext" if "groups=32" in text else "dense"
+            )
+            losses.setdefault(name, []).append([epoch["train_loss"] for epoch in record["history"]])
+    losses = {name: np.mean(values, 0) for name, values in losses.items()}
+    assert (losses["resnext"] > losses["dense"])[1:].all() and (losses["dense"] > losses["resnet18"])[
+        1:
+    ].all()
+
+    # a closer look, and the verdict
+    assert (
+        r["look.both_residual_wrong"] > 0.5 * r["look.resnext.wrong"] and r["look.average_gain_points"] > 0.2
+    )
+    assert abs(r["look.resnext.sure_if_wrong"] - r["look.resnet18.sure_if_wrong"]) < 0.02
+    assert (
+        r["pair.resnet18.low_points"] < 0 < r["pair.resnet18.high_points"]
+        and float(r["pair.resnet18.p"]) > 0.1
+    )
+    assert r["pair.vgg16c.low_points"] > 0 and float(r["pair.vgg16c.p"]) < 1e-3

@@ -454,3 +454,10 @@ def test_the_readme_tells_how_long_notebooks_take(project):
     assert "its table of times is not the current one" in readme.problems(project)[0]
     readme.update(project)
     assert f"| {NAME} | 41 s | 7 s |" in (project / "README.md").read_text()
+    runs = {"ours": [{"seconds": 20.2}, {"seconds": 21.0}], "theirs": [{"seconds": 90.0}, {"seconds": None}]}
+    (project / "bench/accuracy.json").write_text(json.dumps({"runs": runs}))
+    readme.update(project)
+    assert (
+        "on the same cores: 21 s with our loop and a short recipe, never with"
+        in (project / "README.md").read_text()
+    )
