@@ -477,7 +477,7 @@ plt.show()
 # {{resnext.small_epochs}} training is at reduced resolution and validation, always at 64x64, lies between
 # {{resnext.small_val_min:.1%}} and {{resnext.small_val_max:.1%}}; the first epoch at 64 pixels brings it to
 # {{resnext.first_full_val_acc:.1%}}. As with ResNet-18, validation swings wildly as long as the rate is high and the resolution too low for it (batch norm
-# has the statistics of small photos), climbs steadily from there on, and moves no more in the last two epochs: the schedule has ended.
+# has the statistics of small photos), climbs steadily once photos are at full size, and moves no more in the last two epochs: the schedule has ended.
 
 # %%
 fig, ax = plot_history({"resnext": resnext}, "loss", "cross-entropy")
@@ -595,8 +595,8 @@ RESULTS["resnext.train_lag_points"] = 100 * (resnet.history[-1]["train_acc"] - r
 # %% [markdown]
 # **Figure {{fig:all_loss}}.** Cross-entropy of the three networks per epoch, cut at 1.2. On the training photos
 # themselves, without augmentation, the kept weights of ResNeXt and ResNet-18 fit equally well ({{resnext.train_loss:.3f}} and
-# {{a1_part_1/resnet18.train_loss:.3f}}); in validation ResNet-18's loss is the lower ({{resnext.val_loss:.3f}} and
-# {{a1_part_1/resnet18.val_loss:.3f}}).
+# {{a1_part_1/resnet18.train_loss:.3f}}); in validation ResNet-18's loss is the lower ({{a1_part_1/resnet18.val_loss:.3f}} against
+# {{resnext.val_loss:.3f}}).
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(10.5, 3.4), sharey=True)
@@ -638,7 +638,7 @@ plt.show()
 #
 # ResNeXt with {{card.channels}} channels in the first stage, on Part I's study photos ({{card.photos:,}} for training,
 # {{card.val:,}} for validation), {{card.epochs}} epochs with the recipe of section 2. The cardinality goes from 1 to
-# 32; the width of a path shrinks as it must to keep the multiply-adds, to within 2%. So the question is not whether
+# 32; the width of a path shrinks as it must to keep the multiply-adds, to within 2% of their mean. So the question is not whether
 # more paths are better, but whether *splitting* the same work is.
 
 # %%
@@ -820,7 +820,7 @@ table.rename(index=LABELS).round(4)
 # **What follows.**
 #
 # - *Cardinality.* The two experiments disagree in sign: {{card.lead_points:+.1f}} points in the small network,
-#   {{seeds.paths_points:+.1f}} here, the one just beyond its noise and the other within it. That is no effect one could build on. The reason the paper gives is one of
+#   {{seeds.paths_points:+.1f}} here, the one at two standard errors, the other at one. That is no effect one could build on. The reason the paper gives is one of
 #   *representation*: at equal cost $Cd$ grows from {{dense.width}} to 128 channels, each 3x3 filter sees fewer of them,
 #   and the 1x1 convolutions choose among more of what was found. On a task with three classes and small photos
 #   there may simply be less to represent than on ImageNet's thousand, and a small network may lack channels where a wide one has enough.
@@ -846,7 +846,7 @@ table.rename(index=LABELS).round(4)
 # - **A fair size.** Parameters and multiply-adds cannot be matched both: ResNeXt has
 #   {{size.resnext.parameters_ratio:.2f}} times the ones and {{size.resnext.mult_adds_ratio:.2f}} times the others. And
 #   paths have whole numbers of channels: at cardinality 16 the paper's own table of equal-cost networks has a gap. We
-#   searched the first stage's channels for a number at which all six cardinalities come out within 2%.
+#   searched the first stage's channels for a number at which all six cardinalities come out within 2% of their mean.
 # - **Batch norm in form (a).** Written down naively, each path gets its own last batch norm, and the forms no longer
 #   agree. It belongs behind the sum; the test of 1.2 would fail otherwise.
 # - **Keeping what is compared the same.** A learning rate tuned for ResNeXt alone would make any lead worthless, so it
@@ -959,7 +959,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 #
 # That interval is about *these two trained networks* on other photos. Another seed would give other networks, and for
 # that three full trainings of each would be needed. We spent less: {{study.seeds}} seeds of each on {{seeds.photos:,}}
-# photos of 32x32 (3.2), where ResNeXt is {{seeds.total_points:+.1f}} points ahead with a standard error of
+# photos of 32x32 (3.2), where ResNeXt differs from ResNet-18 by {{seeds.total_points:+.1f}} points with a standard error of
 # {{seeds.total_se_points:.1f}}. So the accuracy that
 # is expected of ResNeXt, above ResNet-18's, is not reached here: level on the test part, behind beyond chance on the short budget, ahead only of
 # VGG-16C.
