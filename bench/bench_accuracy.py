@@ -1,9 +1,10 @@
 """Seconds from nothing to 90% validation accuracy with ResNet-18: `python -m bench.bench_accuracy`.
 
-Ours: photos decoded once into memory, mixed precision, channels last, large batches, SGD with one cycle, a low resolution first.
+Ours: photos decoded once into memory, mixed precision, channels last, SGD with one cycle, a low resolution first.
 The common recipe: ImageFolder and DataLoader with transforms photo by photo, 64x64, float32, batches of 64, Adam at a constant
 0.001, flips and rotations. The same network, photos, split and seeds. The clock runs from the first photo read; it is stopped
 after the first epoch whose validation accuracy is at least 90%, validation included. Goal: at most a third of the time.
+Our recipe was chosen with seed 0 and on this validation part: --seeds 3 tells more.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import torch
 import torch.nn.functional as F
@@ -111,13 +113,10 @@ def main():
                 runs[side].append({"seed": seed, "seconds": seconds, "curve": curve})
     if options.only:
         return
-    mean = {
-        side: sum(run["seconds"] or float("inf") for run in found) / len(found)
-        for side, found in runs.items()
-    }
-    ratio = mean["ours"] / mean["theirs"]
+    seconds = {side: mean(run["seconds"] or float("inf") for run in found) for side, found in runs.items()}
+    ratio = seconds["ours"] / seconds["theirs"]
     print(
-        f"ours {mean['ours']:.0f} s, the common recipe {mean['theirs']:.0f} s: ratio {ratio:.2f}, goal <= {GOAL:.2f}"
+        f"ours {seconds['ours']:.0f} s, theirs {seconds['theirs']:.0f} s: ratio {ratio:.2f}, goal <= {GOAL:.2f}"
     )
     record = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}", "date": datetime.date.today().isoformat(),

@@ -9,14 +9,14 @@
 # {{resnext.test_acc_low:.1%}} to {{resnext.test_acc_high:.1%}}), ResNet-18 {{a1_part_1/resnet18.test_acc:.1%}} and
 # VGG-16C {{a1_part_1/vgg16c.test_acc:.1%}}. It is not better than ResNet-18: the test part cannot tell the two
 # apart ({{pair.resnet18.lead_points:+.1f}} points, {{pair.resnet18.low_points:+.1f}} to {{pair.resnet18.high_points:+.1f}}, p =
-# {{pair.resnet18.p}}), and with three seeds each on a fifth of the photos, shrunk to 32x32, it stays behind ({{seeds.total_points:+.1f}} points, standard error
-# {{seeds.total_se_points:.1f}}). 32 paths instead of one gain {{card.lead_points:+.1f}} points ({{card.noise_points:.1f}}) in a small network and
-# {{seeds.paths_points:+.1f}} ({{seeds.paths_se_points:.1f}}) at full width: nothing that holds in both. And one step, measured in turns on two CPU threads, takes
+# {{pair.resnet18.p}}), and with three seeds each on a fifth of the photos, shrunk to 32x32, it stays behind ({{seeds.total_points:+.1f}} points, standard
+# error {{seeds.se_points:.1f}}). 32 paths instead of one change accuracy by {{card.lead_points:+.1f}} points ({{card.noise_points:.1f}}) in a small network and by
+# {{seeds.paths_points:+.1f}} ({{seeds.se_points:.1f}}) at full width: nothing that holds in both. And one step, measured in turns on two CPU threads, takes
 # {{cost.resnext_ratio:.1f}} times ResNet-18's time.
 #
 # **Data.** The course's CNN data set with Part I's split, {{n_images:,}} photos. **Runtime.** ResNeXt trained for
 # {{resnext.minutes:.0f}} minutes on a {{resnext.device}}, the {{n_study_runs}} study runs for {{study_minutes:.0f}}
-# minutes together. Their records, and Part I's, are read here, so the notebook itself runs in about two minutes;
+# minutes together. Their records, and Part I's, are read here, so the notebook itself runs in about a minute;
 # without the records, or with `RETRAIN=1`, it trains again.
 
 # %% [markdown]
@@ -358,7 +358,7 @@ shown(table, {"convolutions": "{:.0f}", "largest difference from (c)": "{:.1e}"}
 # The forms agree to {{forms.difference:.0e}}, rounding in double precision, in training mode, batch statistics included
 # (gradients and strided blocks too: a unit test). What differs is the number of calls. A forward and backward pass over
 # {{forms.photos}} photos takes form (a) {{forms.a_ratio:.1f}} and form (b) {{forms.b_ratio:.1f}} times as long as (c)
-# on this {{machine}}, for the same multiply-adds: many small convolutions keep neither the cores nor the memory busy.
+# on this {{machine}}, for the same multiply-adds: probably since many small convolutions keep neither the cores nor the memory busy.
 # Form (c) is the one that is trained.
 
 # %% [markdown]
@@ -391,7 +391,7 @@ shown(layers, rest="{:,}")
 #
 # **How many blocks in which stage?** ResNet-18 has two in each. A bottleneck costs the same multiply-adds in every
 # stage (its channels double, its positions fall to a quarter), but the *feature maps* that it writes and reads are
-# halved from stage to stage, and those, not the multiplications, are what a bottleneck waits for at 32x32 positions. So
+# halved from stage to stage, and those, rather than the multiplications, are probably what a bottleneck waits for at 32x32 positions. So
 # one block moves from the first stage to the third, where ResNet-50 and ResNeXt-50 have most of theirs: 1, 2, 3, 2.
 
 # %%
@@ -592,10 +592,21 @@ fig, ax = plot_history(final, "loss", "cross-entropy")
 ax.set_ylim(0, 1.2)
 plt.show()
 
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.2))
+for ax, measure, label in zip(axes, ("acc", "loss"), ("accuracy", "cross-entropy")):
+    for name, run in final.items():
+        late = run.history[small:]  # at full resolution
+        for part, style in (("train", "--"), ("val", "-")):
+            values = [epoch[f"{part}_{measure}"] for epoch in late]
+            ax.plot([epoch["epoch"] for epoch in late], values, style, color=COLORS[name], label=f"{NAMES[name]}, {part}")
+    ax.set(xlabel="epoch", ylabel=label)
+    ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+axes[0].legend(fontsize=8)
+plt.show()
 RESULTS["resnext.train_lag_points"] = 100 * (resnet.history[-1]["train_acc"] - resnext.history[-1]["train_acc"])
 
 # %% [markdown]
-# **Figure {{fig:all_loss}}.** Cross-entropy of the three networks per epoch, cut at 1.2. On the training photos
+# **Figure {{fig:all_loss}}.** Cross-entropy of the three networks per epoch, cut at 1.2, and below it the epochs at full resolution alone, accuracy and loss. On the training photos
 # themselves, without augmentation, the kept weights of ResNeXt and ResNet-18 fit equally well ({{resnext.train_loss:.3f}} and
 # {{a1_part_1/resnet18.train_loss:.3f}}); in validation ResNet-18's loss is the lower ({{a1_part_1/resnet18.val_loss:.3f}} against
 # {{resnext.val_loss:.3f}}).
@@ -632,9 +643,8 @@ plt.show()
 #
 # Three things separate ResNeXt from ResNet-18, and one run each cannot tell them apart: **cardinality** (many paths),
 # the **grouped convolutions** that compute them (time, not accuracy), and the **architecture** around them
-# (bottlenecks, more layers, more channels between the blocks). Each gets an experiment of its own. What they have in
-# common: photos shrunk to 32x32, few epochs, {{study.seeds}} seeds, validation accuracy, variants that differ in
-# nothing else. The test part is not even loaded.
+# (bottlenecks, more layers, more channels between the blocks). Each gets an experiment of its own. What the two that
+# train have in common: photos shrunk to 32x32, few epochs, {{study.seeds}} seeds, validation accuracy, variants that differ in nothing else. The test part is not even loaded.
 #
 # #### Cardinality, at equal multiply-adds
 #
@@ -667,7 +677,11 @@ table.insert(0, "parameters", [int(layers[label]["parameters"].sum()) for label 
 table.insert(1, "M multiply-adds", [layers[label]["multiply-adds"].sum() / 1e6 for label in table.index])
 table["ms per step"] = [1000 * study_seconds[label] for label in table.index]
 dense_label = table.index[0]
-pooled = float((table["val_acc, sd"] ** 2).mean() ** 0.5)
+
+def standard_error_points(table):
+    """Of a difference between two means, in points; the spread is pooled, for three seeds say little of one network's own."""
+    return 100 * float((table["val_acc, sd"] ** 2).mean() * 2 / len(STUDY_SEEDS)) ** 0.5
+
 for cardinality, (label, row) in zip(CARDINALITIES, table.iterrows()):
     RESULTS |= {
         f"card.{cardinality}.mean": float(row["val_acc, mean"]),
@@ -683,7 +697,8 @@ RESULTS |= {
     "card.epochs": STUDY_EPOCHS,
     "card.best": CARDINALITIES[int(np.argmax(table["val_acc, mean"]))],
     "card.lead_points": 100 * (RESULTS["card.32.mean"] - RESULTS["card.1.mean"]),
-    "card.noise_points": 100 * pooled * (2 / len(STUDY_SEEDS)) ** 0.5,
+    "card.noise_points": standard_error_points(table),
+    "card.train_points": 100 * float(table["train_acc, mean"].iloc[-1] - table["train_acc, mean"].iloc[0]),
 }
 shown(table, {"parameters": "{:,}", "M multiply-adds": "{:.1f}", "ms per step": "{:.1f}"})
 
@@ -810,28 +825,32 @@ for name in rivals:
 steps_up = {"total": ("resnext", "resnet18"), "bottleneck": ("dense", "resnet18"), "paths": ("resnext", "dense")}
 for key, (one, other) in steps_up.items():
     RESULTS[f"seeds.{key}_points"] = 100 * float(mean[one] - mean[other])
-    RESULTS[f"seeds.{key}_se_points"] = 100 * float((sd[one] ** 2 + sd[other] ** 2) / len(STUDY_SEEDS)) ** 0.5
+    RESULTS[f"seeds.{key}_train_points"] = 100 * float(table["train_acc, mean"][one] - table["train_acc, mean"][other])
+RESULTS["seeds.se_points"] = standard_error_points(table)
 table.rename(index=LABELS).round(4)
 
 # %% [markdown]
 # From ResNet-18 ({{seeds.resnet18.mean:.1%}}) to ResNeXt ({{seeds.resnext.mean:.1%}}) it is {{seeds.total_points:+.1f}}
-# points (standard error {{seeds.total_se_points:.1f}}). The bottlenecks alone contribute
-# {{seeds.bottleneck_points:+.1f}} ({{seeds.bottleneck_se_points:.1f}}), splitting them into 32 paths
-# {{seeds.paths_points:+.1f}} ({{seeds.paths_se_points:.1f}}).
+# points, with a standard error of {{seeds.se_points:.1f}} for this and the next two differences. (Standard errors use the spread between seeds, pooled
+# over all networks of a study; that all seeds share one set of photos they do not cover.) The bottlenecks alone contribute
+# {{seeds.bottleneck_points:+.1f}}, splitting them into 32 paths {{seeds.paths_points:+.1f}}.
 #
 # **What follows.**
 #
 # - *Cardinality.* The two experiments disagree in sign: {{card.lead_points:+.1f}} points in the small network,
-#   {{seeds.paths_points:+.1f}} here, the one at two standard errors, the other at one. That is no effect one could build on. The reason the paper gives is one of
+#   {{seeds.paths_points:+.1f}} here, the one at two standard errors, the other within its noise. That is no effect one could build on. The reason the paper gives is one of
 #   *representation*: at equal cost $Cd$ grows from {{dense.width}} to 128 channels, each 3x3 filter sees fewer of them,
 #   and the 1x1 convolutions choose among more of what was found. On a task with three classes and small photos
-#   there may simply be less to represent than on ImageNet's thousand, and a small network may lack channels where a wide one has enough.
-# - *Grouped convolutions* compute the paths and change nothing about them (1.2). Splitting a layer saves time, but less than the
+#   there may simply be less to represent than on ImageNet's thousand.
+# - *Fit.* In both experiments training accuracy moves the same way, {{card.train_points:+.1f}} and {{seeds.paths_train_points:+.1f}} points for the paths,
+#   {{seeds.total_train_points:+.1f}} from ResNet-18 to ResNeXt: what differs is how well a network fits in so few epochs, not how well it generalises.
+#   Why 32 paths fit better in the small network and worse in the wide one was not found out; the two also differ in photos and epochs.
+# - *Grouped convolutions* compute the paths and change nothing about them (1.2). Splitting a layer saves time, mostly less than the
 #   multiply-adds promise (Figure {{fig:convolutions}}), and the saving is spent on wider layers. Of the {{cost.resnext_ratio:.2f}} times ResNet-18's time
 #   {{cost.dense_ratio:.2f}} are already the dense bottlenecks'.
-# - *Architecture.* The whole difference, {{seeds.total_points:+.1f}} points, is more than other seeds would explain (on these photos); its division between bottlenecks and paths is not.
-#   What a short training shows is first of all who learns fast: after {{resnext.epochs}} epochs on all photos the test part cannot tell them apart (3.5). The
-#   bottleneck networks have {{size.resnext.layers}} layers instead of {{size.resnet18.layers}} to set in motion.
+# - *Architecture.* The whole difference, {{seeds.total_points:+.1f}} points, is more than other seeds would explain (on these photos); its division between bottlenecks (two standard errors) and paths
+#   (one) is less sure. What a short training shows is first of all who learns fast: after {{resnext.epochs}} epochs on all photos the test part cannot tell them apart
+#   (3.5). A possible reason are {{size.resnext.layers}} layers instead of {{size.resnet18.layers}}; it was not tested.
 
 # %% [markdown]
 # ### 3.3 Challenges  <!-- rubric: BX.3c -->
@@ -879,6 +898,7 @@ for name, p in probs.items():
     keys = ("wrong", "alone", "sure_wrong", "sure_if_right", "sure_if_wrong")
     RESULTS |= {f"look.{name}.{key}": value for key, value in zip(keys, rows[NAMES[name]].values())}
 average = (probs["resnet18"] + probs["resnext"]).argmax(1) == y_test
+RESULTS["look.average_p"] = mcnemar(average, right["resnet18"])[2]
 RESULTS |= {
     "look.all_wrong": int((n_right == 0).sum()),
     "look.average_acc": float(average.float().mean()),
@@ -890,8 +910,8 @@ pd.DataFrame.from_dict(rows, orient="index").round(3)
 # %% [markdown]
 # All three networks are wrong on {{look.all_wrong}} photos, ResNet-18 and ResNeXt both on {{look.both_residual_wrong}}
 # of ResNeXt's {{look.resnext.wrong}}. Averaging the probabilities of these two gives {{look.average_acc:.1%}}.
-# So they share the greater part of their mistakes, photos that are hard for all, and have enough of their own for an average of two to
-# beat the better one by {{look.average_gain_points:.1f}} points. ResNeXt is about as sure as ResNet-18 when it is wrong ({{look.resnext.sure_if_wrong:.2f}} against
+# So they share the greater part of their mistakes, photos that are hard for all. The average of the two is {{look.average_gain_points:.1f}} points above the
+# better one, which may be chance (McNemar's p = {{look.average_p:.2g}}). ResNeXt is about as sure as ResNet-18 when it is wrong ({{look.resnext.sure_if_wrong:.2f}} against
 # {{look.resnet18.sure_if_wrong:.2f}}): its higher loss ({{resnext.test_loss:.3f}} against {{a1_part_1/resnet18.test_loss:.3f}}) is more likely due to more
 # mistakes than to bolder ones.
 
@@ -901,12 +921,12 @@ for wrong, other in (("resnet18", "resnext"), ("resnext", "resnet18")):
     index = (~right[wrong] & right[other]).nonzero()[:, 0]
     surest = index[probs[wrong][index].max(1).values.argsort(descending=True)][:8]
     chosen.append(surest)
-    titles += [f"{NAMES[wrong]}:\n{CLASSES[answer]}" for answer in probs[wrong][surest].argmax(1)]
+    titles += [f"{CLASSES[y_test[i]]}, {NAMES[wrong]}\nsays {CLASSES[probs[wrong][i].argmax()]}" for i in surest]
 show_images(photos.images[split["test"]][torch.cat(chosen)], titles, columns=8)
 
 # %% [markdown]
 # **Figure {{fig:changed}}.** Test photos that one of the two residual networks gets wrong and the other right, where
-# the wrong one was surest: first ResNet-18's mistakes, then ResNeXt's, each with the wrong answer. In these sixteen we
+# the wrong one was surest: first ResNet-18's mistakes, then ResNeXt's, each with the true class and the wrong answer. In these sixteen we
 # see no kind of photo that only one of them gets wrong: there are vehicles in mud and water, close-ups that cut off what one goes by, and pictures with two
 # things in them, such as a dog in a car or a person eating.
 #
@@ -961,7 +981,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 # That interval is about *these two trained networks* on other photos. Another seed would give other networks, and for
 # that three full trainings of each would be needed. We spent less: {{study.seeds}} seeds of each on {{seeds.photos:,}}
 # photos of 32x32 (3.2), where ResNeXt differs from ResNet-18 by {{seeds.total_points:+.1f}} points with a standard error of
-# {{seeds.total_se_points:.1f}}. So the accuracy that
+# {{seeds.se_points:.1f}}. So the accuracy that
 # is expected of ResNeXt, above ResNet-18's, is not reached here: not to be told
 # apart on the test part, behind by more than seeds explain on the short budget, ahead only of VGG-16C. It ran with ResNet-18's recipe, which can only favour
 # the latter.

@@ -15,7 +15,7 @@
 # **Data.** {{data}}. The assignment names Food-11, which could not be had for the reported run; its numbers come from a
 # ten-class part of Food-101 instead (References). Food-11 itself is read, checked and divided by the same code where it
 # lies in `data/`. **Runtime.** All trainings together took {{training_minutes:.0f}} minutes on {{best.device}}. Their
-# records are read here, so the notebook itself runs in a few minutes; without the records, or with `RETRAIN=1`, it
+# records are read here, so the notebook itself runs in about a minute; without the records, or with `RETRAIN=1`, it
 # trains again.
 
 # %% [markdown]

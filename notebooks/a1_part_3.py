@@ -524,14 +524,14 @@ kitchen, now = explored["Sub_metering_1"], explored["Global_active_power"]
 rise = now.rolling(STEP).mean().shift(-STEP) - now > 1
 minute = np.arange(len(kitchen))
 since = minute - pd.Series(np.where(kitchen > 20, minute, np.nan), kitchen.index).ffill()  # the kitchen's last heating
-readings = {"kitchen meter at 0": kitchen == 0, "at 1 or 2 Wh": kitchen.between(1, 2)}
+readings = {"0": kitchen == 0, "1 or 2": kitchen.between(1, 2)}
 edges = np.arange(0, 101, 5)
 fig, ax = plt.subplots(figsize=(8, 3.2))
-for (label, chosen), color in zip(readings.items(), ("#999999", "#D55E00")):
+for (reading, chosen), key, color in zip(readings.items(), ("0", "Wh"), ("#999999", "#D55E00")):
     share = rise[chosen].groupby(pd.cut(since[chosen], edges), observed=False).mean()
-    ax.step(edges, [*share, share.iloc[-1]], where="post", color=color, label=label)
-    RESULTS |= {f"signal.{label.split()[-1]}_share": float(chosen.sum() / kitchen.count()), f"signal.{label.split()[-1]}_rise": float(rise[chosen].mean())}
-    RESULTS |= {f"signal.{label.split()[-1]}_{low}": float(share.iloc[low // 5]) for low in (0, 20, 60, 65)}
+    ax.step(edges, [*share, share.iloc[-1]], where="post", color=color, label=f"kitchen meter at {reading} Wh")
+    RESULTS |= {f"signal.{key}_share": float(chosen.sum() / kitchen.count()), f"signal.{key}_rise": float(rise[chosen].mean())}
+    RESULTS |= {f"signal.{key}_{low}": float(share.iloc[low // 5]) for low in (0, 20, 60, 65)}
 RESULTS |= {f"signal.{word}": wh / float(kitchen.std()) for word, wh in (("one", 1), ("two", 2), ("forty", 40))}
 ax.set(xlabel="minutes since the kitchen last drew over 1.2 kW", ylabel="share of large rises", xticks=edges[::2])
 ax.legend()
@@ -1409,16 +1409,15 @@ table = pd.DataFrame(
         **{f"RMSE, {name}": np.sqrt(pd.Series(error).groupby(classes, observed=True).mean()) for name, error in errors.items()},
     }
 )
-for name in ("plain", "final"):
-    lead = pd.Series(errors[name] - errors["gbm"])
+leads = {name: pd.Series(errors[name] - errors["gbm"]) for name in ("plain", "final")}
+for name, lead in leads.items():
     table[f"share of the trees' lead over {name}"] = lead.groupby(classes, observed=True).sum() / lead.sum()
 columns = {"share": "share of windows", "rise": "large rises"}
 columns |= {f"rmse_{name}": f"RMSE, {name}" for name in errors}
-columns |= {f"lead_{name}": f"share of the trees' lead over {name}" for name in ("plain", "final")}
+columns |= {f"lead_{name}": f"share of the trees' lead over {name}" for name in leads}
 RESULTS |= {f"kitchen.{key}": float(table[column].get("1 or 2", np.nan)) for key, column in columns.items()}
-lead = errors["final"] - errors["gbm"]
-RESULTS["onset.lead"] = float(lead[change > 1].sum() / lead.sum())
-RESULTS["kitchen.saved"] = float(1 - (errors["final"] - errors["gbm"]).sum() / (errors["plain"] - errors["gbm"]).sum())
+RESULTS["onset.lead"] = float(leads["final"][change > 1].sum() / leads["final"].sum())
+RESULTS["kitchen.saved"] = float(1 - leads["final"].sum() / leads["plain"].sum())
 table.rename_axis("kitchen meter, Wh").round(3)
 
 # %% [markdown]

@@ -64,8 +64,8 @@ def times(root=ROOT):
         lines += [
             "",
             f"ResNet-18 from nothing to 90% validation accuracy on the same cores: {ours} with our loop and a short recipe, {theirs} with",
+            f"the common recipe (`python -m bench.bench_accuracy`, seeds run: {len(runs['ours'])}).",
         ]
-        lines += ["the common recipe (`python -m bench.bench_accuracy`, `bench/accuracy.json`)."]
     return "\n".join(lines) + "\n"
 
 

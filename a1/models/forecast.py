@@ -29,9 +29,9 @@ class Forecaster(nn.Module):
     in kW. `mean` and `std` (kW) are those by which the active power was scaled. The network adds its output
     to the power of the last minute, or where not `residual` to `mean`, and starts with an output of zero:
     as persistence, or as the mean. `meters` are (column, mean, std) of inputs in Wh, by which they were scaled:
-    the logarithm of 1 + Wh of each joins the inputs, so that one or two Wh show beside forty. Dropout stands between the layers, the last state and the linear layers
-    included. Both directions of a bidirectional layer end where they have read the whole window: the last
-    state is h_n, not output[:, -1].
+    the logarithm of 1 + Wh of each joins the inputs, so that one or two Wh show beside forty. Dropout stands
+    between the layers, the last state and the linear layers included. Both directions of a bidirectional layer
+    end where they have read the whole window: the last state is h_n, not output[:, -1].
     """
 
     def __init__(

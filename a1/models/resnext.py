@@ -6,7 +6,7 @@ from torch import nn
 
 from a1.models.resnet import ResNet18
 
-# {channels: {cardinality: width}}: ResNeXts of equal `channels` have the same multiply-adds, to within 2%.
+# {channels: {cardinality: width}}: ResNeXts of equal `channels` have the same multiply-adds, to within 2% of their mean.
 EQUAL_COST_WIDTHS = {192: {1: 62, 32: 4}, 72: {1: 45, 2: 30, 4: 19, 8: 12, 16: 7, 32: 4}}
 
 
