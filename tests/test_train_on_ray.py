@@ -2,21 +2,25 @@
 
 import inspect
 import os
+import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
 import tiny
+import torch
 from tiny import TinyData, make_tiny, without_seconds
+from torch._dynamo.utils import counters
 
 from a1.runs import fit_or_load, read_sealed
 from a1.train import Recipe
 from tools.assemble import assemble
 from tools.execute import execute
 from tools.inline import BuildError
-from tools.train import with_cluster
+from tools.train import compiled, with_cluster
 
 NAME = "a1_part_9"
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +149,21 @@ def test_a_killed_workers_run_goes_on_elsewhere_and_all_end_as_without_ray(tmp_p
     for here, there in pairs:
         assert here["config"] == there["config"] and here["metrics"] == there["metrics"]
         assert without_seconds(here["history"]) == without_seconds(there["history"])
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_run_is_the_same_run_up_to_the_last_digits(tmp_path):
+    torch.compiler.reset()
+    counters.clear()
+    make_model = partial(make_tiny, dropout=0.0)  # compiled dropout draws other numbers
+    plain = fit_or_load("tiny", make_model, RECIPE, TinyData(), tmp_path / "plain", verbose=False)
+    assert not counters["stats"]["unique_graphs"]
+    fast = fit_or_load("tiny", compiled(make_model), RECIPE, TinyData(), tmp_path / "compiled", verbose=False)
+    assert counters["stats"]["unique_graphs"] > 0, "something was compiled"
+    assert fast.record["key"] == plain.record["key"]
+    losses = [[epoch["train_loss"] for epoch in run.history] for run in (plain, fast)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    fast.load_weights(make_tiny())  # by the names of a network that is not compiled
 
 
 def test_a_notebook_without_trainings_is_refused(tmp_path):

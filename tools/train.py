@@ -29,11 +29,23 @@ from tools.nb import ROOT, write_notebook
 REPLACED = ("train_run", "run_study", "fit_or_load")
 
 
-def on_ray(notebook, address=None, cpus=1, gpus=None):
+def compiled(make_model):
+    """`make_model`, its networks compiled by torch.compile at their first batch; names of weights stay as they are."""
+
+    def make():
+        model = make_model()
+        model.compile()
+        return model
+
+    return make
+
+
+def on_ray(notebook, address=None, cpus=1, gpus=None, compile=False):
     """Send the trainings of a notebook, given by its globals, to a Ray cluster.
 
     A task has `cpus` cores and `gpus` GPUs (by default one where this process sees any). Workers compute with as many threads
     as this process would: sums depend on how they are split, and a run's numbers shall not depend on where it was trained.
+    `compile` gives that up: what torch.compile makes has other last digits, and dropout draws other numbers.
     """
     import ray
     import torch
@@ -48,6 +60,7 @@ def on_ray(notebook, address=None, cpus=1, gpus=None):
     def train(train_run, name, make_model, recipe, data, *rest):
         os.chdir(folder)
         torch.set_num_threads(threads)
+        make_model = compiled(make_model) if compile else make_model
         return train_run(name, make_model, recipe, data, *rest)
 
     def train_there(name, make_model, recipe, data, *rest):
@@ -97,6 +110,11 @@ def main():
     parser.add_argument(
         "--gpus", type=float, help="GPUs a run, may be a fraction (default 1 where there is one)"
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="networks through torch.compile: not the same numbers to the last digit",
+    )
     options = parser.parse_args()
     if not importlib.util.find_spec("ray"):
         sys.exit("Ray is not installed: pip install ray")
@@ -105,7 +123,9 @@ def main():
     kept = results.read_bytes() if results.exists() else None
     try:
         notebook = assemble(name, ROOT / "notebooks", ROOT / "results", strict=False)
-        with_cluster(notebook, address=options.address, cpus=options.cpus, gpus=options.gpus)
+        with_cluster(
+            notebook, **{key: getattr(options, key) for key in ("address", "cpus", "gpus", "compile")}
+        )
         env = {"A1_PROFILE": "full", "A1_OUT": ".", "A1_REQUIRE_DATA": "1", "RETRAIN": None}
         try:
             seconds = execute(notebook, name, ROOT, env)
