@@ -21,25 +21,28 @@ MEANING = {
     "vt": 'v["{0}", {1}]',
     "vtT": 'v["{0}", {1}].T',
     "gr": 'grad["{0}", {1}]',
+    "grin": 'grad["{0}", {1}]',
     "grW": 'grad["W", {0}]',
     "grb": 'grad["b", {0}]',
     "dl": "delta[{0}, {1}]",
     "pa": "pre[{0}, {1}]",
     "carry": 'carry["{0}", {1}]',
     "lo": "e[{0}]",
+    "OutT": "V.T",
     "W": "W[{0}]",
     "Wh": "Wh[{0}]",
     "WhT": "Wh[{0}].T",
     "WxT": "Wx[{0}].T",
     "bias": "b[{0}]",
     "jac": "jac[{0}]",
-    "D": "D[{0}]",
+    "D": "D[{0}, {1}]",
     "stack": "torch.cat([{0}, {1}])",
     "diag": "({0}).flatten().diag()",
     "sig": "torch.sigmoid({0})",
     "tnh": "torch.tanh({0})",
     "tnhsq": "torch.tanh({0}) ** 2",
     "sumk": "sum({0} for k in GATES)",
+    "sumall": "sum({0} for k in GATES)",
     "sumt": "sum({0} for t in steps)",
     "had": "*",
     "mm": "@",
@@ -58,6 +61,7 @@ ARITHMETIC = {
     "cdot": "*",
     "left": "",
     "right": "",
+    "tnhsq": "math.tanh({0}) ** 2",
 }
 
 # ------------------------------------------------------------------------------------------ reading the text
@@ -106,6 +110,8 @@ def to_python(latex, meaning=MEANING):
             out += f" {template.format(*args)} "
         elif latex.startswith("^{2}", position):
             out, position = out + "** 2", position + 4
+        elif number := re.match(r"\d+\.\d+", latex[position:]):
+            out, position = out + number[0], position + number.end()
         elif char.isalnum() or char in "+-(), =\n":
             out, position = out + char.replace("\n", " "), position + 1
         else:
@@ -173,6 +179,16 @@ class WrittenLSTM:
             self.apply("x", "carry.h", "carry.c", t=t)
         for k in GATES:
             self.apply("W", "b", k=k)
+
+    def by_boxes(self):
+        """The backward pass by the two boxes and nothing else: (B) at T, then (A) down to the first step."""
+        for name in (self.grad, self.delta, self.carry):
+            name.clear()
+        for t in reversed(self.steps):
+            box = "A" if t < len(self.steps) else "B"
+            if box == "A":
+                self.apply(*(f"A.delta.{k}" for k in GATES), t=t)
+            self.apply(*(f"{box}.{name}" for name in "hcifog"), t=t)
 
     def answers(self, t, box):
         """The six gradients of answer box A or B at step t, from the gradients that the backward pass left."""
@@ -251,6 +267,13 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
             pairs[f"box A, {name}"] = [(lstm.answers(t, "A")[name], v[name, t].grad) for t in range(1, T)]
             pairs[f"box B, {name}"] = [(lstm.answers(T, "B")[name], v[name, T].grad)]
         pairs["delta"] = [(lstm.delta[k, t], v["a", k, t].grad) for k in GATES for t in lstm.steps]
+        messages = dict(lstm.carry)
+        for name in ("def.c", "figure.c", "figure.c.before", "figure.h", "figure.h.before"):
+            kind, back = name.split(".")[1], name.endswith("before")
+            pairs[f"message, {name}"] = []
+            for t in range(1, T + back):
+                lstm.apply(name, t=t)
+                pairs[f"message, {name}"].append((lstm.carry[kind, t - back], messages[kind, t - back]))
         for t in range(1, T):
             lstm.apply(*(f"A.delta.{k}" for k in GATES), t=t)
         pairs["box A, delta"] = [
@@ -262,6 +285,9 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
         pairs["dL/dh_0, dL/dc_0"] = [(lstm.carry["h", 0], h0.grad), (lstm.carry["c", 0], c0.grad)]
         for t in lstm.steps[1:]:
             lstm.apply("D.1", "D.2", "D.4", "jacobian", t=t)
+        lstm.by_boxes()
+        for name in "ifogch":
+            pairs[f"boxes alone, {name}"] = [(lstm.grad[name, t], v[name, t].grad) for t in lstm.steps]
     pairs["dc_t/dc_t-1"] = [(lstm.jac[t], cell_jacobian(W, b, v, x, t)) for t in lstm.steps[1:]]
     return {
         name: max((relative_error(*pair) for pair in of_name), default=0.0) for name, of_name in pairs.items()
@@ -269,7 +295,7 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
 
 
 def cell_jacobian(W, b, v, x, t):
-    """Total dc_t/dc_t-1 by autograd: directly, and over h_t-1 with o_t-1 held."""
+    """Total dc_t/dc_t-1 by autograd: directly, and through h_t-1 (o_t-1 does not depend on c_t-1)."""
 
     def next_cell(c):
         h = v["o", t - 1].detach() * torch.tanh(c)
@@ -278,6 +304,29 @@ def cell_jacobian(W, b, v, x, t):
 
     jacobian = torch.autograd.functional.jacobian(next_cell, v["c", t - 1].detach())
     return jacobian.flatten(2).squeeze(-1).squeeze(1)
+
+
+def output_errors(tex, n=5, classes=3, seed=0):
+    """The document's e_t for two output layers against autograd."""
+    draw = torch.Generator().manual_seed(seed)
+    h = torch.randn(n, 1, generator=draw, dtype=torch.float64, requires_grad=True)
+    V = torch.randn(classes, n, generator=draw, dtype=torch.float64)
+    z = V @ h + torch.randn(classes, 1, generator=draw, dtype=torch.float64)
+    target = torch.randn(n, 1, generator=draw, dtype=torch.float64)
+    label = torch.tensor([seed % classes])
+    one_hot = nn.functional.one_hot(label, classes).T
+    losses = {
+        "softmax": (nn.functional.cross_entropy(z.T, label), one_hot),
+        "square": ((h - target).square().sum() / 2, target),
+    }
+    errors = {}
+    for name, (loss, y) in losses.items():
+        (wanted,) = torch.autograd.grad(loss, h)
+        v = {("h", 1): h, ("p", 1): z.softmax(0), ("y", 1): y}
+        names = {"__builtins__": {}, "v": v, "V": V, "e": {}, "t": 1}
+        exec(read_formulas(tex)[f"e.{name}"], names)
+        errors[f"e_t, {name}"] = relative_error(names["e"][1], wanted)
+    return errors
 
 
 def nn_lstm_errors(tex, **sizes):
@@ -407,6 +456,8 @@ def expected_facts(tex):
     for t in (1, 2):
         facts[f"example.{t}"] = row(example.v[name, t] for name in "ifogch")
         facts[f"example.gradients.{t}"] = row(example.grad[name, t] for name in "ifogch")
+    for name in "hc":
+        facts[f"example.{name}"] = row([example.grad[name, 1]])
     return {name: str(value) for name, value in facts.items()}
 
 
@@ -417,7 +468,7 @@ def main():
     print(f"{len(facts)} numbers and rows in the text, {len(wrong)} wrong")
     for name, value in wrong.items():
         print(f"  {name}: {facts.get(name)} should be {value}")
-    errors = {**lstm_errors(tex), **nn_lstm_errors(tex)}
+    errors = {**lstm_errors(tex), **output_errors(tex), **nn_lstm_errors(tex)}
     for name, error in errors.items():
         print(f"{name:24} {error:.1e}")
     print(f"{len(read_formulas(tex))} equations, largest relative error {max(errors.values()):.1e}")

@@ -13,7 +13,7 @@ from torch import nn
 from part_v import check
 
 ROOT = Path(__file__).resolve().parent.parent
-PDFS = {"a1_part_5": range(5, 9), "a1_part_5_checkpoint": range(1, 5)}  # pages
+PDFS = {"a1_part_5": range(5, 10), "a1_part_5_checkpoint": range(1, 5)}  # pages
 TEX = check.SOURCE.read_text(encoding="utf-8")
 TOLERANCE = 1e-10
 
@@ -69,6 +69,40 @@ def test_a_loss_at_step_t_only_is_answered_by_box_b():
                 assert check.relative_error(answer, v[name, t].grad) < TOLERANCE, (name, t)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_e_of_both_output_layers_agrees_with_autograd(seed):
+    assert max(check.output_errors(TEX, seed=seed).values()) < TOLERANCE
+    for right, wrong in (
+        (r"\vt{p}{t}-\vt{y}{t}", r"\vt{p}{t}"),
+        (r"\vt{h}{t}-\vt{y}{t}", r"\vt{y}{t}-\vt{h}{t}"),
+    ):
+        assert max(check.output_errors(replaced(right, wrong), seed=seed).values()) > 1e-3
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_jacobians_of_two_steps_multiply_only_without_the_path_through_the_output_gate(closed):
+    W, b, x, h0, c0 = check.random_lstm()
+    n, t = len(h0), 3
+    with torch.no_grad():
+        W[3][:, :n] *= not closed
+        lstm = check.WrittenLSTM(check.read_formulas(TEX), W, b, x, h0, c0)
+        lstm.forward()
+        for step in (t, t + 1):
+            lstm.apply("D.1", "D.2", "D.4", "jacobian", t=step)
+
+    def two_steps(c):
+        h = lstm.v["o", t - 1] * torch.tanh(c)
+        for step in (t, t + 1):
+            a = {k: W[k] @ torch.cat([h, x[step - 1]]) + b[k] for k in check.GATES}
+            c = torch.sigmoid(a[2]) * c + torch.sigmoid(a[1]) * torch.tanh(a[4])
+            h = torch.sigmoid(a[3]) * torch.tanh(c)
+        return c
+
+    total = torch.autograd.functional.jacobian(two_steps, lstm.v["c", t - 1]).reshape(n, n)
+    error = check.relative_error(lstm.jac[t + 1] @ lstm.jac[t], total)
+    assert error < TOLERANCE if closed else error > 1e-3
+
+
 MISTAKES = {
     "forget path dropped": (r"+\overc{\carry{c}{t}}", ""),
     "forget path dropped in box A": (r"+\gr{c}{t+1}\had\vt{f}{t+1}", ""),
@@ -84,6 +118,9 @@ MISTAKES = {
     "derivative of g taken for a sigmoid's": (r"\bigl(1-\vt{g}{t}^{2}\bigr)", r"\vt{g}{t}\had\bigl(1-\vt{g}{t}\bigr)"),
     "one gate left out of the message": (r"\carry{h}{t-1}}{\sumk{\WhT{k}\mm\dl{k}{t}}}", r"\carry{h}{t-1}}{\WhT{1}\mm\dl{1}{t}}"),
     "sigmoid factor forgotten in box A": (r"\had\bigl(1-\vt{f}{t+1}\bigr)", ""),
+    "new cell for old in box A": (r"\had\vt{c}{t}\had\vt{f}{t+1}", r"\had\vt{c}{t+1}\had\vt{f}{t+1}"),
+    "cell for hidden state in box A": (r"\gr{h}{t+1}\had\tnh{\vt{c}{t+1}}", r"\gr{c}{t+1}\had\tnh{\vt{c}{t+1}}"),
+    "forget gate of the wrong step in the figure": (r"\formulain{figure.c}{\carry{c}{t}}{\grin{c}{t+1}\had\vt{f}{t+1}}", r"\formulain{figure.c}{\carry{c}{t}}{\grin{c}{t+1}\had\vt{f}{t}}"),
     "weights of x for those of h": (r"\gr{x}{t}}{\sumk{\WxT{k}", r"\gr{x}{t}}{\sumk{\WhT{k}"),
     "no sum over time": (r"{\sumt{\dl{k}{t}\mm\vtT{u}{t}}}", r"{\dl{k}{1}\mm\vtT{u}{1}}"),
     "forget gates left out of the Jacobian": (r"\jac{t}}{\diag{\vt{f}{t}}+", r"\jac{t}}{"),
@@ -107,7 +144,7 @@ def test_the_last_step_treated_as_not_last_breaks():
 
 def test_a_step_in_the_middle_treated_as_last_breaks():
     errors = check.lstm_errors(replaced(r"\lo{t}+\sumk{\WhT{k}\mm\dl{k}{t+1}}", r"\lo{t}"))
-    assert errors["box A, h"] > 1e-3 and errors["dL/dh"] < TOLERANCE
+    assert errors["box A, h"] > 1e-3 and errors["boxes alone, h"] > 1e-3 and errors["dL/dh"] < TOLERANCE
 
 
 def test_equations_with_an_unknown_symbol_are_refused():
@@ -173,6 +210,8 @@ def test_no_other_activation_is_a_distribution():
     for out in (z.sigmoid(), z.tanh(), z.relu(), z):
         assert (out < 0).any() or abs(out.sum() - 1) > 0.5
     assert (-z.abs()).relu().sum() == 0, "ReLU of negative scores cannot be normalised"
+    assert (z.sigmoid() > 0.5).sum() == 4, "the text says four of the five"
+    assert not any(out.log().isfinite().all() for out in (z.relu(), z.tanh(), z))
 
 
 @pytest.mark.parametrize("shift", [-1e4, -1000, -3.7, 1e-3, 50, 1000, 1e4])
@@ -196,6 +235,8 @@ def test_the_naive_form_overflows_where_the_text_says_and_the_shifted_one_does_n
         assert torch.tensor(limit + 0.01, dtype=dtype).exp().isinf()
     assert check.naive_softmax(check.LOGITS + 1000).isnan().all()
     assert check.naive_softmax(check.LOGITS - 1000).isnan().all()
+    only_the_sum = torch.full((5,), float(check.read_facts(TEX)["overflow.float32"]) - 0.5)
+    assert only_the_sum.exp().isfinite().all() and (check.naive_softmax(only_the_sum) == 0).all()
     extreme = torch.tensor(
         [[1e308, -1e308, 0.0], [-1e308, -1e308, -1e308], [800.0, 0.0, -800.0]], dtype=torch.float64
     )
@@ -249,7 +290,24 @@ def arithmetic(latex):
     ("expression", "name"), check.commands(TEX.split(r"\begin{document}")[1], "arith", 2)
 )
 def test_written_calculations_give_the_printed_result(expression, name):
-    assert arithmetic(expression) == printed(name)
+    value = check.read_facts(TEX)[name].replace(r"\,", "")
+    assert f"{arithmetic(expression):.{len(value.partition('.')[2])}f}" == value
+
+
+def test_the_terms_of_the_example_are_computed_ones():
+    example = check.smallest_example(TEX)
+    terms = {
+        "h": [f"{float(example.delta[k, 2]):.4f}" for k in check.GATES],
+        "c": [
+            f"{float(value):.3f}"
+            for value in (
+                example.grad["h", 1], example.v["o", 1], example.v["c", 1], example.grad["c", 2], example.v["f", 2]
+            )
+        ],
+    }  # fmt: skip
+    written = {name: expression for expression, name in check.commands(TEX, "arith", 2)}
+    for name, wanted in terms.items():
+        assert re.findall(r"-?\d\.\d+", written[f"example.{name}"]) == wanted
 
 
 def test_a_wrong_calculation_is_found():
