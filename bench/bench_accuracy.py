@@ -1,10 +1,10 @@
 """Seconds from nothing to 90% validation accuracy with ResNet-18: `python -m bench.bench_accuracy`.
 
-Ours: photos decoded once into memory, mixed precision, channels last, SGD with one cycle, a low resolution first.
+Ours: photos decoded once into memory, mixed precision, channels last, AdamW with one cycle, a low resolution first.
 The common recipe: ImageFolder and DataLoader with transforms photo by photo, 64x64, float32, batches of 64, Adam at a constant
 0.001, flips and rotations. The same network, photos, split and seeds. The clock runs from the first photo read; it is stopped
 after the first epoch whose validation accuracy is at least 90%, validation included. Goal: at most a third of the time.
-Our recipe was chosen with seed 0 and on this validation part: --seeds 3 tells more.
+Our recipe was chosen with other seeds on another split (split_indices with seed 1), and ends where its schedule does.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from bench.bench_loader import STANDARDISE, WORKERS, unpack
 TARGET = 0.90
 GOAL = 1 / 3
 MOST_EPOCHS = 12  # after so many the common recipe gives up
-OURS = Recipe(epochs=3, batch_size=64, lr=0.03, image_sizes=(40, 48), augment=("flip", "shift"))
+OURS = Recipe(epochs=2, batch_size=64, optimizer="adamw", lr=1e-3, weight_decay=0.01, image_sizes=(48,))
 
 
 def ours(folder, indices, make_model, seed):
@@ -86,7 +86,7 @@ def seconds_to_target(epochs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each, in turn")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each, in turn")
     parser.add_argument("--stem", choices=["7x7", "3x3"], default="7x7", help="of both networks")
     parser.add_argument("--only", choices=["ours", "theirs"], help="leave the other out; nothing is recorded")
     options = parser.parse_args()

@@ -154,7 +154,7 @@ STORED = {"quick": 48, "full": 160}[PROFILE]  # pixels of a decoded photo
 TESTED = {"quick": {32: 40, 40: 48, 48: 56}, "full": {128: 144, 160: 184, 224: 256}}[PROFILE]
 SIZES = tuple(TESTED)
 PHOTOS_PER_CLASS = {"quick": 100, "full": None}[PROFILE]
-DOWNLOAD = PROFILE == "full"  # a rehearsal takes what weights there are
+DOWNLOAD = PROFILE == "full" and not os.environ.get("A1_OFFLINE")  # a rehearsal takes what weights there are
 TRY_SHARE = {"quick": 1 / 6, "full": 1 / 3}[PROFILE]  # of the training photos, for tries
 BODY_RATES = {"quick": (1e-3,), "full": (1e-4, 3e-4, 1e-3)}[PROFILE]
 HEAD_FACTORS = {"quick": (1, 3), "full": (1, 10)}[PROFILE]  # by which the head learns faster than the body
@@ -264,9 +264,14 @@ print(f"{RESULTS['n_dropped']} photos left out as exact copies of one in a later
 # Section 6.4 looks at it.
 
 # %%
+def show_photos(images, titles):
+    """show_images at a lower resolution: photos of food compress badly, and no file handed in may exceed 10 MB."""
+    with plt.rc_context({"figure.dpi": 75}):
+        show_images(images, titles, columns=6)
+
 train = split["train"]
 shown = torch.cat([train[food.labels[train] == label][:3] for label in range(len(dishes))])
-show_images(food.images[shown], [dishes[k] for k in food.labels[shown]], columns=6)
+show_photos(food.images[shown], [dishes[k] for k in food.labels[shown]])
 
 # %% [markdown]
 # **Figure {{fig:samples}}.** Three training photos of each of the {{n_classes}} classes. Apple pie, bread
@@ -292,7 +297,7 @@ data = FoodSplits(food, split, DEVICE)
 tuning = FoodSplits(food, {part: split[part] for part in ("train", "val")}, DEVICE)  # has no test part
 x, y = next(iter(data.loader("train", BASE, train=True)))
 print("x:", tuple(x.shape), x.dtype, f"from {x.min():.2f} to {x.max():.2f}", "  y:", tuple(y.shape), y.dtype)
-show_images((x[:12] * 255).byte(), [dishes[k] for k in y[:12]], columns=6)
+show_photos((x[:12] * 255).byte(), [dishes[k] for k in y[:12]])
 
 # %% [markdown]
 # **Figure {{fig:augmented}}.** Training photos as a network sees them, at {{size.small}} pixels. A cook would
@@ -979,7 +984,7 @@ sure = probs[best].max(1).values
 surest = wrong[sure[wrong].argsort(descending=True)][:18]
 titles = [f"{dishes[y_test[i]]}:\n{dishes[probs[best][i].argmax()]}, {sure[i]:.0%}" for i in surest]
 if titles:  # a rehearsal on drawings may make none
-    show_images(food.images[split["test"][surest]], titles, columns=6)
+    show_photos(food.images[split["test"][surest]], titles)
 pastries = {"apple pie", "baklava", "beignets", "bread pudding"}
 RESULTS["mistakes.shown"] = len(surest)
 RESULTS["mistakes.pastry"] = sum({dishes[y_test[i]], dishes[probs[best][i].argmax()]} <= pastries for i in surest)
@@ -1009,7 +1014,7 @@ y_train = food.labels[split["train"]]
 given = doubts[torch.arange(len(doubts)), y_train]
 shown = given.argsort()[:18]
 titles = [f"{dishes[y_train[i]]}?\nrather {dishes[doubts[i].argmax()]}" for i in shown]
-show_images(food.images[split["train"][shown]], titles, columns=6)
+show_photos(food.images[split["train"][shown]], titles)
 RESULTS |= {"doubted": int((given < 0.01).sum()), "doubted_share": float((given < 0.01).float().mean())}
 gaps_in_se = []
 for run in final.values():

@@ -1,7 +1,9 @@
 """The packer: the names that the assignment asks for, what it refuses, and the zip opened again."""
 
+import base64
 import http.server
 import json
+import os
 import re
 import threading
 import zipfile
@@ -11,6 +13,7 @@ import pytest
 from graded import RESULTS, SOURCE, TEX, cell_with, edit, execute, pdf, read, write, write_project
 
 from tools import nb, pack, rubric
+from tools.assemble import stamp_executed
 
 SMALL = SOURCE.replace("a1_part_2.ipynb", "a1_part_1.ipynb")
 MARKED = re.compile(r"  <!-- rubric: .*? -->")
@@ -161,6 +164,20 @@ def test_a_notebook_over_10_mb_is_refused(project):
     assert any(
         re.fullmatch(r"a1_part_1_alice_bob.ipynb: 10\.1 MB, over the assignment's 10 MB", line)
         for line in refusal(project)
+    )
+
+
+def test_a_zip_over_the_limit_of_smaller_parts_is_refused(project, monkeypatch):
+    monkeypatch.setattr(pack, "MAX_BYTES", 1_000_000)
+    noise = base64.b64encode(os.urandom(700_000)).decode()
+    for name in ("a1_part_1", "a1_part_2"):
+        notebook = read(project, name)
+        cell_with(notebook, "measure()").outputs[0].data["text/plain"] = noise
+        stamp_executed(notebook, 1)
+        nb.write_notebook(notebook, project / f"{name}.ipynb")
+    [line] = refusal(project)
+    assert re.match(
+        r"assignment1_final_alice_bob.zip: 1\.\d MB, over the .* largest unzipped: a1_part_", line
     )
 
 

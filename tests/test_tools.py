@@ -430,7 +430,7 @@ def test_the_readme_table_comes_from_results(project):
     )
     assert readme.problems(project)
     readme.update(project)
-    assert f"| [{NAME}]({NAME}.ipynb) | `net` | 95.12% | 0.200 |" in (project / "README.md").read_text()
+    assert f"| [{NAME}]({NAME}.ipynb) | `net` |  | 95.12% | 0.200 |" in (project / "README.md").read_text()
     assert readme.problems(project) == []
     edit(project / "README.md", "95.12%", "99.12%")
     assert "its table of results is not the current one" in readme.problems(project)[0]
@@ -448,12 +448,12 @@ def test_the_readme_tells_how_long_notebooks_take(project):
     notebook.metadata["a1"] = notebook.metadata.get("a1", {}) | {"seconds": 41}
     nbformat.write(notebook, project / f"{NAME}.ipynb")
     readme.update(project)
-    assert f"| {NAME} | 41 s |  |" in (project / "README.md").read_text()
+    assert f"| {NAME} |  | 41 s |  |" in (project / "README.md").read_text()
     (project / "bench").mkdir()
     (project / "bench/notebooks.json").write_text(json.dumps({"quick": {NAME: {"seconds": 7}}}))
     assert "its table of times is not the current one" in readme.problems(project)[0]
     readme.update(project)
-    assert f"| {NAME} | 41 s | 7 s |" in (project / "README.md").read_text()
+    assert f"| {NAME} |  | 41 s | 7 s |" in (project / "README.md").read_text()
     runs = {"ours": [{"seconds": 20.2}, {"seconds": 21.0}], "theirs": [{"seconds": 90.0}, {"seconds": None}]}
     (project / "bench/accuracy.json").write_text(json.dumps({"runs": runs}))
     readme.update(project)

@@ -47,7 +47,7 @@ def read_deliverable(path, force=False):
     if was_edited(notebook) and not force:
         raise BuildError(
             f"{path.name} was changed after it was built (in Jupyter?): move the changes into notebooks/{path.stem}.py "
-            f"and restore it with `git checkout {path.name}`, or overwrite it with --force"
+            f"and restore it with `git checkout {path.name}`, or overwrite it: .venv/bin/python tools/nb.py build {path.stem} --force"
         )
     return notebook
 
@@ -119,12 +119,13 @@ def check(name, root=ROOT):
 def default_profile():
     """full where torch sees a GPU, else quick; asked of a child, so that this process stays light."""
     code = "import torch; print('full' if torch.cuda.is_available() else 'quick')"
-    return (
-        os.environ.get("A1_PROFILE")
-        or subprocess.run(
-            [sys.executable, "-c", code], text=True, capture_output=True, check=True
-        ).stdout.strip()
-    )
+    if named := os.environ.get("A1_PROFILE"):
+        if named not in ("quick", "full"):
+            sys.exit(f"A1_PROFILE is {named}: set it to quick or full, or unset it")
+        return named
+    return subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True, check=True
+    ).stdout.strip()
 
 
 def print_table(rows):
@@ -143,7 +144,10 @@ def main():
     parser.add_argument("--profile", choices=["quick", "full"], help="run: default full on a GPU, else quick")
     parser.add_argument("--force", action="store_true", help="overwrite a deliverable that was edited")
     options = parser.parse_intermixed_args()
-    names = [Path(name).stem for name in options.names] or sorted(path.stem for path in SOURCES.glob("*.py"))
+    there = sorted(path.stem for path in SOURCES.glob("*.py"))
+    names = [Path(name).stem for name in options.names] or there
+    if unknown := [name for name in names if name not in there]:
+        sys.exit(f"there is no notebook {', '.join(unknown)}; there are {', '.join(there)}")
     try:
         if options.action == "build":
             for name in names:

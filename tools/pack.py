@@ -230,6 +230,13 @@ def pack(kind, team, weights_url=None, datasets_url=None, root=ROOT, folder=None
         for name in sorted(files):
             archive.writestr(name, files[name])
     problems = verify(path, files)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        sizes = sorted(((len(content), name) for name, content in files.items()), reverse=True)
+        largest = ", ".join(f"{name} {length / 1e6:.1f} MB" for length, name in sizes[:3])
+        problems.append(
+            f"{path.name}: {size / 1e6:.1f} MB, over the assignment's 10 MB; largest unzipped: {largest}"
+        )
     if problems:
         path.unlink()
         raise Refused(problems)

@@ -13,6 +13,29 @@ BLOCKS = {
     name: re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
     for name in ("results", "times")
 }
+MODELS = {
+    "vgg16c": "VGG-16, version C",
+    "resnet18": "ResNet-18",
+    "vgg_deep": "VGG-16C and four layers, plain SGD",
+    "final": "three-layer LSTM, the reported one",
+    "plain": "the same without the meters' logarithms",
+    "seasonal_naive": "baseline: the same minutes a week ago",
+    "persistence": "baseline: the mean of the last five minutes",
+    "last_minute": "baseline: the last minute again",
+    "ridge": "linear regression on the window",
+    "gbm": "boosted trees, squared error",
+    "gbm_l1": "boosted trees, absolute error",
+    "multistep": "one LSTM for twelve horizons, 5 to 60 minutes",
+    "baseline": "one-layer LSTM, seed best on validation",
+    "majority": "baseline: always negative",
+    "tfidf_lr": "TF-IDF, logistic regression",
+    "tfidf_svm": "TF-IDF, linear SVM",
+    "improved": "improved LSTM, seed best on validation",
+    "resnext": "ResNeXt from Part I's ResNet-18",
+    "squeezenet1_1": "SqueezeNet, fine-tuned",
+    "mobilenet_v2": "MobileNetV2, fine-tuned",
+    "efficientnet_lite0": "EfficientNet-Lite0, fine-tuned",
+}
 COLUMNS = {
     "test_acc": ("test accuracy", "{:.2%}"),
     "test_macro_f1": ("macro-F1", "{:.3f}"),
@@ -22,10 +45,26 @@ COLUMNS = {
 }
 
 
+def in_order(paths):
+    """Paths of notebooks' files, the parts before the bonuses."""
+    return sorted(paths, key=lambda path: (path.stem.startswith("a1_bonus"), path.stem))
+
+
+def training_time(results, root):
+    """How long the runs took that a notebook's results name, as text; "" where there are none."""
+    stems = {value for key, value in results.items() if key.endswith(".run")}
+    stems |= set(results.get("study_runs", "").split())
+    paths = [path for stem in stems for path in (root / "runs").glob(f"**/{stem}.json")]
+    minutes = (
+        sum(epoch["seconds"] for path in paths for epoch in json.loads(path.read_text())["history"]) / 60
+    )
+    return "" if not paths else f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
 def table(root=ROOT):
     """Markdown: one row a model, one column a measure that any of them reports."""
     rows = []
-    for path in sorted((root / "results").glob("*.json")):
+    for path in in_order((root / "results").glob("*.json")):
         results = read_results(path.parent, path.stem)
         # `best` and the like, which repeat one number of another, have none of these
         reported = [key for key in results if key.endswith((".test_loss", ".test_macro_f1", ".test_r2"))]
@@ -35,25 +74,27 @@ def table(root=ROOT):
             )
     used = [measure for measure in COLUMNS if any(values[measure] is not None for *_, values in rows)]
     lines = [
-        "| notebook | model | " + " | ".join(COLUMNS[m][0] for m in used) + " |",
-        "|---|---|" + "---|" * len(used),
+        "| notebook | model | what it is | " + " | ".join(COLUMNS[m][0] for m in used) + " |",
+        "|---|---|---|" + "---|" * len(used),
     ]
     for notebook, model, values in rows:
         cells = ["" if values[m] is None else COLUMNS[m][1].format(values[m]) for m in used]
-        lines.append(f"| [{notebook}]({notebook}.ipynb) | `{model}` | " + " | ".join(cells) + " |")
+        what = MODELS.get(model, "")
+        lines.append(f"| [{notebook}]({notebook}.ipynb) | `{model}` | {what} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def times(root=ROOT):
-    """Markdown: seconds of each deliverable's execution from its run records, of its quick profile and to accuracy, where measured."""
+    """Markdown: training behind each deliverable, seconds of its last execution and of its quick profile, time to accuracy."""
     path = root / "bench" / "notebooks.json"
     quick = json.loads(path.read_text())["quick"] if path.exists() else {}
-    lines = ["| notebook | deliverable, from its records | quick |", "|---|---|---|"]
-    for path in sorted(root.glob("*.ipynb")):
+    lines = ["| notebook | training behind it | executed from its records | quick |", "|---|---|---|---|"]
+    for path in in_order(root.glob("*.ipynb")):
         stamp = json.loads(path.read_text())["metadata"].get("a1", {})
         full = f"{stamp['seconds']} s" if "seconds" in stamp else ""
         rehearsal = f"{quick[path.stem]['seconds']} s" if path.stem in quick else ""
-        lines.append(f"| {path.stem} | {full} | {rehearsal} |")
+        trained = training_time(read_results(root / "results", path.stem), root)
+        lines.append(f"| {path.stem} | {trained} | {full} | {rehearsal} |")
     path = root / "bench" / "accuracy.json"
     if path.exists():
         runs = json.loads(path.read_text())["runs"]
@@ -64,7 +105,7 @@ def times(root=ROOT):
         lines += [
             "",
             f"ResNet-18 from nothing to 90% validation accuracy on the same cores: {ours} with our loop and a short recipe, {theirs} with",
-            f"the common recipe (`python -m bench.bench_accuracy`, seeds run: {len(runs['ours'])}).",
+            f"the common recipe (means of {len(runs['ours'])} seeds; `.venv/bin/python -m bench.bench_accuracy`).",
         ]
     return "\n".join(lines) + "\n"
 

@@ -117,7 +117,7 @@ def main():
     )
     options = parser.parse_args()
     if not importlib.util.find_spec("ray"):
-        sys.exit("Ray is not installed: pip install ray")
+        sys.exit('Ray is not installed: .venv/bin/python -m pip install "ray>=2.40,<3"')
     name = Path(options.name).stem
     results = ROOT / "results" / f"{name}.json"
     kept = results.read_bytes() if results.exists() else None
