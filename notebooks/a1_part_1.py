@@ -6,12 +6,14 @@
 #
 # **Answer.** ResNet-18 classifies {{resnet18.test_acc:.1%}} of {{n_test:,}} test photos correctly (95% interval {{resnet18.test_acc_low:.1%}} to
 # {{resnet18.test_acc_high:.1%}}), VGG-16C {{vgg16c.test_acc:.1%}} ({{vgg16c.test_acc_low:.1%}} to {{vgg16c.test_acc_high:.1%}}), each after {{resnet18.epochs}} epochs on a plain CPU. On the same photos
-# the trained ResNet-18 beats the trained VGG-16C by more than the choice of test photos explains (p = {{mcnemar_p:.0e}}; one seed each), with a third of the parameters. The studies, on a quarter-width VGG-16C at 32x32 pixels, say that initialisation and learning
-# rate decide whether a deep network without batch norm learns at all. The rest mattered less: SGD, Adam and AdamW at rates of their own, with and without regularisers, lie within a few points.
+# the trained ResNet-18 beats the trained VGG-16C by more than the choice of test photos explains (p = {{mcnemar_p:.1e}}; one seed each), with a third of the parameters. The studies, on a quarter-width VGG-16C at 32x32 pixels, say that initialisation and learning
+# rate decide whether a deep network without batch norm learns at all. Of the rest, SGD, Adam and AdamW at rates of their own lie within {{opt.spread_points:.1f}} points, RMSprop at {{opt.rmsprop.mean:.1%}} against SGD's {{opt.sgd.mean:.1%}};
+# batches of 32 reach {{batch.32_scaled:.1%}} against {{batch.128_scaled:.1%}} with 128, for {{batch.time_ratio:.1f}} times the time and four times the updates; the regularisers, with SGD, close the gap to training more surely than they raise accuracy; one cycle
+# ties with the paper's schedule.
 #
 # **Data.** The course's CNN data set, {{n_images:,}} photos. **Runtime.** VGG-16C trained for {{vgg16c.minutes:.0f}} and ResNet-18 for
 # {{resnet18.minutes:.0f}} minutes on a busy {{resnet18.device}}, the {{n_study_runs}} study runs for {{study_minutes:.0f}} minutes together. Their records are read here, so the notebook
-# itself runs in about three minutes; without the records, or with `RETRAIN=1`, it trains again.
+# itself runs in about three minutes with `A1_PROFILE=full` (without a GPU and that setting it rehearses); without the records, or with `RETRAIN=1`, it trains again.
 
 # %% [markdown]
 # ## Setup
@@ -180,7 +182,7 @@ if PROFILE == "quick":
 #
 # ### 1.1 Loading and main statistics  <!-- rubric: I.1.1 -->
 #
-# 30,000 small JPEG files take longer to open than to learn from, so they are decoded once into a single uint8 tensor and
+# Opening 30,000 small JPEG files anew in every epoch would be wasted time, so they are decoded once into a single uint8 tensor and
 # cached beside the data. Reading is strict about what would spoil training (a truncated zip, a missing class) and
 # lenient about what can be mended (a grey photo, an odd size), and reports every repair.
 
@@ -301,7 +303,7 @@ RESULTS |= {f"extremes_{name}": float(extremes[photos.labels == i].mean()) for i
 
 # %% [markdown]
 # **Figure {{fig:histograms}}.** Distribution of pixel values per channel and class. Food is warm: its red curve peaks
-# on the bright side and its blue one on the dark side. Dogs lean the same way, less; vehicles are grey, their three curves nearly
+# on the bright side and its blue one on the dark side. Dogs lean the same way, less; vehicles have no common colour cast, their three curves nearly
 # coincide. All curves shoot up at both ends: {{extremes_dogs:.1%}} (dogs), {{extremes_food:.1%}} (food) and
 # {{extremes_vehicles:.1%}} (vehicles) of all values are exactly 0 or 255, clipped shadows, blown-out
 # skies and, in food, warm colours without any blue; the axis is cut at 3. Colour alone
@@ -321,8 +323,9 @@ show_images(torch.cat([means, stretched]).byte(), titles, columns=6)
 # %% [markdown]
 # ### 1.3 Preprocessing  <!-- rubric: I.1.3 -->
 #
-# - **Scale.** Pixels go from 0..255 to [0, 1] and are then standardised per channel with the *training* part's mean and
-#   standard deviation; both steps are one subtraction and one division per batch, made on the device.
+# - **Scale.** Pixels are scaled to [0, 1] and standardised per channel with the *training* part's mean and standard deviation, in one step:
+#   with mean $m$ and deviation $s$ of the values 0..255, $(x/255 - m/255)/(s/255) = (x-m)/s$, so the 255 cancels and the code divides once, on the
+#   device. Standardising on top of [0, 1] centres each channel, as the initialisation in 2.2 assumes.
 # - **Balance.** The classes are of equal size (Figure {{fig:counts}}); there is nothing to correct.
 # - **Labels.** The cross-entropy loss takes class indices, so the labels are int64: dogs 0, food 1, vehicles 2.
 # - **Augmentation**, in training only: mirror, shift by up to 8 pixels (reflected border), and change brightness, contrast
@@ -378,7 +381,7 @@ show_images(augmented[:16], [CLASSES[label] for label in y[:16]], columns=8)
 
 # %% [markdown]
 # **Figure {{fig:augmented}}.** Training images as the network sees them: mirrored, shifted, with changed light and colour.
-# Most are still plainly of their class. The few that are not (a person holding a small animal, a close crop) were hard
+# Most are still plainly of their class. The few that are not (a person holding a small animal, a close crop) may have been hard
 # before; the mirrored strips at some borders are the price of shifting by reflection.
 
 # %% [markdown]
@@ -414,8 +417,8 @@ print(*(f"{name}: {size:,} parameters" for name, size in sizes.items()), sep="\n
 # **What is adapted**, and why no more than this:
 #
 # - *Input.* All five pools stay, so 64 pixels shrink to 2x2 positions of 512 channels, and the first linear layer takes
-#   2,048 numbers where the paper's takes 25,088. Dropping two pools, as the assignment suggests for small images, would leave 8x8 positions:
-#   16 times the weights in that layer and far more computation in blocks 4 and 5, for features that then see less of the image.
+#   2,048 numbers where the paper's takes 25,088. Dropping the last two pools, as the assignment suggests for small images, would leave 8x8 positions:
+#   16 times the weights in that layer and four times the computation in block 5 (block 4 would not change), for last features that see less of the image.
 # - *Output.* Three classes instead of 1,000. Both changes together take {{vgg16c.parameters_paper:,}} parameters down to
 #   {{vgg16c.parameters_ours:,}}, of which the thirteen convolutions have only {{vgg16c.parameters_convolutions:,}}.
 # - *Smaller images in the first epochs.* Training at full width starts at 32 and 48 pixels; what is left of them after five pools, one position, is
@@ -426,7 +429,7 @@ print(*(f"{name}: {size:,} parameters" for name, size in sizes.items()), sep="\n
 # **The studies' ground rules.** Sections 2.2 to 2.4 compare many short runs, so they use a smaller stage: {{study.photos:,}} training
 # and {{study.val:,}} validation photos (the first of each class in their part), shrunk to 32x32, and VGG-16C with a quarter of the
 # channels and units in every layer but all of its depth. Each run has {{study.epochs}} epochs with the one-cycle schedule, the regularisation of 2.4 and
-# batches of 128, unless said otherwise. *Variants differ in nothing but what is studied; each is run with {{study.seeds}} seeds; tables give mean and
+# batches of 128, unless said otherwise. *Variants differ in nothing but what is studied, except where a rate or a decay belongs to the variant; each is run with {{study.seeds}} seeds; tables give mean and
 # standard deviation over the seeds*, of the epoch with the best validation accuracy. On {{study.val:,}} photos an accuracy of 84% has a 95% interval of about
 # {{study.interval_points:.1f}} points either way; all variants are scored on the same photos, so much of that is common to them. The test part is not even loaded. What is learned here need
 # not carry over to the full network and all photos; for the learning rate, the most delicate choice, that is checked.
@@ -525,7 +528,7 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:init}}.** Training loss and validation accuracy with three initialisations; mean and range over {{study.seeds}} seeds. With standard deviation 0.01 training never
-# leaves $\ln 3 \approx 1.10$, the loss of a network that answers one third for every class. He starts above it (its first logits are large, and wrong) and learns from the first epoch on.
+# leaves $\ln 3 \approx 1.10$, the loss of a network that answers one third for every class. With He's initialisation the loss starts above it (the first logits are large, and wrong) and the network learns from the first epoch on.
 # Xavier is the instructive case: its accuracy climbs from the fifth epoch on, while its loss hardly falls. Signals that arrive a thousandfold weakened give logits of the right order and far too small a size,
 # and softmax turns those into probabilities near one third. Accuracy alone would hide that.
 
@@ -537,8 +540,9 @@ table.rename(index=INIT_NAMES).round(4)
 
 # %% [markdown]
 # He's initialisation reaches {{init.he_val_acc:.1%}}, Xavier's {{init.xavier_val_acc:.1%}}, and standard deviation 0.01 stays at {{init.normal_val_acc:.1%}} with every seed: chance, exactly. The differences are more than three times
-# the larger spread over seeds ({{init.he_sd:.1%}} and {{init.xavier_sd:.1%}}). They follow the order of these three in Figure {{fig:scales}}, which took one forward
-# pass to make: with zero biases the scale at the start predicted how well the network trains. (Xavier might catch up with more epochs; standard deviation 0.01 at this depth
+# the larger spread over seeds ({{init.he_sd:.1%}} and {{init.xavier_sd:.1%}}). They follow the order of these three in Figure {{fig:scales}}. That figure is the
+# full network; the runs are a quarter as wide. By the formula He's and Xavier's factors do not depend on width, but with a fixed standard deviation a quarter of the inputs halves the factor of every layer after the first. So 0.01 had an even harder time here
+# than the full network's {{scale.normal_last:.0e}} suggests, and the runs say nothing direct about it at full width. (Xavier might catch up with more epochs; standard deviation 0.01 at this depth
 # would need what the authors did, a start from trained layers.) He's initialisation is used from here on.
 
 # %% [markdown]
@@ -576,7 +580,8 @@ axes[0].set_yscale("log")
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:schedules}}.** Left: learning rate (the log axis shows the cuts by ten). Right: validation accuracy. Bands are ranges over {{study.seeds}} seeds.
+# **Figure {{fig:schedules}}.** Left: learning rate, mean and range over {{study.seeds}} seeds; a cut by ten shows at the lower edge of a band, since a mean hides one seed's cut. Right: validation accuracy. With two of three seeds the plateau rule at 0.02 never cut, so those runs are
+# the constant ones; only the third lies apart.
 
 # %%
 table = mean_and_sd(studies["schedule"], ["train_acc", "val_acc"])
@@ -595,7 +600,7 @@ table.round(4)
 # The paper's schedule at the paper's rate reaches {{schedule.plateau_0.01:.1%}}, one cycle up to twice that rate {{schedule.one_cycle_0.02:.1%}}. The difference is
 # within the seeds' spread ({{schedule.plateau_0.01_sd:.1%}} and {{schedule.one_cycle_0.02_sd:.1%}}): *no gain from the newer schedule shows here*. But in {{study.long_epochs}} epochs the plateau rule hardly
 # acted: one seed saw no cut, the others one, in the last two epochs (Figure {{fig:schedules}}, left). What ties with one cycle is nearly a constant 0.01. Held at 0.02, the same network is unreliable
-# ({{schedule.constant_0.02:.1%}}, spread {{schedule.constant_0.02_sd:.1%}}), so what one cycle's slow start and long decline buy is tolerance of a higher rate. And the plateau rule has a trap of its own:
+# ({{schedule.constant_0.02:.1%}}, spread {{schedule.constant_0.02_sd:.1%}}), so what one cycle's slow start and long decline buy is tolerance of a higher rate (schedule and rate differ together: neither one cycle up to 0.01 nor a constant 0.01 was run). And the plateau rule has a trap of its own:
 # with one seed at 0.02 it mistook an early stall for the end, cut the rate every third epoch from then on, and froze the network at {{schedule.stuck:.1%}}
 # (its best, {{schedule.stuck_best:.1%}}, came before the cuts), while the same run at constant rate recovered to {{schedule.recovered:.1%}}. A rule that looks at validation accuracy needs a patience longer than the network's stalls; the paper's authors
 # watched 74 epochs. We take one cycle for both final networks: equal in accuracy, no such trap, and finished after a known number of epochs.
@@ -647,8 +652,8 @@ for name, rows in tried.groupby("optimizer", sort=False):
 
 # %% [markdown]
 # **Figure {{fig:rates}}.** Validation accuracy against the highest learning rate, seed 0. Every optimizer has a peak inside its range, and falls off to the right of it: about three times the best rate costs
-# SGD {{opt.sgd.lost_points:.0f}} points, Adam {{opt.adam.lost_points:.0f}}, RMSprop {{opt.rmsprop.lost_points:.0f}} and AdamW {{opt.adamw.lost_points:.0f}}. At a wrong rate any of the four can be made to look
-# worst, which is why a ranking at one common rate means nothing.
+# SGD {{opt.sgd.lost_points:.0f}} points, Adam {{opt.adam.lost_points:.0f}}, RMSprop {{opt.rmsprop.lost_points:.0f}} and AdamW {{opt.adamw.lost_points:.0f}}. These are single runs near instability: Adam and AdamW differ here only by a decay that has hardly begun to act, and still lose {{opt.adam.lost_points:.0f}} and {{opt.adamw.lost_points:.0f}} points. So the figure shows that too high a
+# rate is costly, not which optimizer bears it better; and that at a wrong rate any of the four can be made to look worst, which is why a ranking at one common rate means nothing.
 
 # %%
 studies["optimizer"] = run_study(
@@ -702,7 +707,7 @@ studies["probe"].set_index("variant")[["train_acc", "val_acc"]].round(4)
 # %% [markdown]
 # At full width 0.02 trains well ({{probe.sgd_02:.1%}}), 0.05 is already too much ({{probe.sgd_05:.1%}}), and 0.1, with which ResNet-18 trains below, leaves VGG at chance
 # ({{probe.sgd_10:.1%}}): with so short a warm-up at least, a rate that ResNet-18 bears is out of reach for this network. AdamW at 0.0005 does as well as SGD at 0.02 ({{probe.adamw:.1%}}; one seed, so the difference
-# says nothing). The final network takes 0.02.
+# says nothing). Nothing below 0.02 was tried at full width, so it is a rate that works, not a proven optimum; and AdamW had a sixth of the study's {{opt.adamw.lr}}. The final network takes 0.02.
 
 # %% [markdown]
 # #### (b) Batch sizes  <!-- rubric: I.2.3b -->
@@ -749,8 +754,8 @@ RESULTS["batch.time_ratio"] = RESULTS["batch.32_scaled_seconds"] / RESULTS["batc
 table.round(4)
 
 # %% [markdown]
-# Speed first: an epoch takes {{batch.128_scaled_seconds:.2f}} s with batches of 128, {{batch.64_scaled_seconds:.2f}} s with 64 and {{batch.32_scaled_seconds:.2f}} s with 32. The arithmetic is the same;
-# smaller batches pay the optimizer's pass over all weights four times as often and use the processor's wide registers less well. Accuracy goes the other way: batches of 32 reach {{batch.32_scaled:.1%}}
+# Speed first: an epoch takes {{batch.128_scaled_seconds:.2f}} s with batches of 128, {{batch.64_scaled_seconds:.2f}} or {{batch.64_unscaled_seconds:.2f}} s with 64 (the rate scaled or not: the same arithmetic, so this difference is the machine's noise) and {{batch.32_scaled_seconds:.2f}} s with 32.
+# So 128 and 64 are not told apart, and 32 is slower. Likely reasons, not measured: the optimizer's pass over all weights comes four times as often, and small products use the processor's wide registers less well. Accuracy goes the other way: batches of 32 reach {{batch.32_scaled:.1%}}
 # (rate scaled) and {{batch.32_unscaled:.1%}} (unscaled), of 128 {{batch.128_scaled:.1%}}. With the number of *epochs* fixed, 32 makes four times as many steps, so this is no proof that small batches generalise better:
 # they got more updates for the same photos, and paid {{batch.time_ratio:.1f}} times the time. Scaling the rate or not makes no difference beyond the spread at 32 ({{batch.32_scaled_sd:.1%}} and {{batch.32_unscaled_sd:.1%}}), nor at 64. For the final
 # networks, where an epoch has nine times as many photos and steps are plentiful, we keep 128.
@@ -822,13 +827,13 @@ calm.round(4)
 # **The gap.** Without techniques the training photos are fitted to {{reg.none_train:.1%}}, {{reg.none_gap_points:.1f}} points above validation. *Augmentation* is what closes it: {{reg.augmentation_gap_points:.1f}} points are left,
 # and validation accuracy, {{reg.augmentation:.1%}} against {{reg.none:.1%}}, is if anything higher. Label smoothing ({{reg.label_smoothing_gap_points:.1f}}), dropout
 # ({{reg.dropout_gap_points:.1f}}) and weight decay ({{reg.weight_decay_gap_points:.1f}}) leave all or most of it; where they narrow it they do so by fitting the training photos less, not by doing better on new ones
-# ({{reg.label_smoothing:.1%}}, {{reg.dropout:.1%}}, {{reg.weight_decay:.1%}}). All four together reach the highest mean, {{reg.all_four:.1%}}, and the smallest spread.
+# ({{reg.label_smoothing:.1%}}, {{reg.dropout:.1%}}, {{reg.weight_decay:.1%}}). All four together reach the highest mean, {{reg.all_four:.1%}}, and the smallest spread (of three runs, so itself uncertain).
 #
 # **How sure is that?** The difference of two means here has a standard error of about {{reg.noise_points:.1f}} points. By that measure no single technique's validation accuracy differs clearly from
 # "none", and the combination differs by less than one standard error. The narrowing of the gap is clear, the gain in accuracy is not. With three seeds, only gains of two or three points could have shown.
 #
 # **What the last column shows** matters as much. At a rate of 0.02, where the fully regularised network trains with every seed (lowest result {{reg.all_four_lowest:.1%}}), three of the five others had at least one run at {{reg.augmentation_lowest:.1%}} or below:
-# {{reg.none_lowest:.1%}} without techniques, {{reg.weight_decay_lowest:.1%}} with weight decay alone. A plain deep network without batch norm lives near the edge of stability; with dropout alone ({{reg.dropout_lowest:.1%}}) and with the combination no run of three broke down. A study at 0.02 only would have reported such accidents as the effect of a technique.
+# {{reg.none_lowest:.1%}} without techniques, {{reg.weight_decay_lowest:.1%}} with weight decay alone. A plain deep network without batch norm lives near the edge of stability; label smoothing's lowest is {{reg.label_smoothing_lowest:.1%}}, and dropout's {{reg.dropout_lowest:.1%}} and the combination's show no accident, which three runs can suggest and not prove. A study at 0.02 only would have reported such accidents as the effect of a technique.
 
 # %% [markdown]
 # **Early stopping**, applied to the recorded runs after the fact: stop after 3 epochs without a better validation accuracy, and keep the
@@ -861,9 +866,9 @@ for label in ("none", "all four"):
 pd.DataFrame(rows).T.round(4)
 
 # %% [markdown]
-# The textbook rule does harm here. Without techniques it stops after {{stop.none_epochs:.0f}} of {{study.long_epochs}} epochs on average, with {{stop.none_kept:.1%}} in hand where {{stop.none_best:.1%}} was to come: while one cycle
-# holds the rate high, validation accuracy jumps about, and three epochs without a record mean nothing. With all four it stops late ({{stop.all_four_epochs:.0f}} epochs) and loses little. What does help is the other half of the technique, *keeping the best epoch's weights*:
-# worth {{stop.none_keep_points:.1f}} points over the last epoch without techniques and {{stop.all_four_keep_points:.1f}} with them. (These are measured on the validation part that chose the epoch, hence a little flattering, and in mixed precision during training, hence a slight difference from the table above.)
+# With a patience of 3 on accuracy, under one cycle, stopping does harm. Without techniques it stops after {{stop.none_epochs:.0f}} of {{study.long_epochs}} epochs on average, with {{stop.none_kept:.1%}} in hand where {{stop.none_best:.1%}} was to come: while one cycle
+# holds the rate high, validation accuracy jumps about, and three epochs without a record mean nothing. With all four it stops late ({{stop.all_four_epochs:.0f}} epochs) and loses little. The other half of the technique, *keeping the best epoch's weights*, costs nothing:
+# they score {{stop.none_keep_points:.1f}} points above the last epoch's without techniques and {{stop.all_four_keep_points:.1f}} with them. (By construction never less, as they are measured on the validation part that chose the epoch, and in mixed precision during training, hence a slight difference from the table above.)
 # The final networks train all their epochs and keep the best.
 
 # %%
@@ -976,9 +981,9 @@ ax.set_ylim(0.4, 1)
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:vgg_accuracy}}.** Accuracy per epoch; the dot marks the epoch whose weights were kept. Up to epoch {{vgg16c.small_epochs}} training is at reduced resolution. The validation curve, always at 64x64, starts above the training curve (which is measured during the epoch,
-# with augmentation and dropout), falls behind from epoch 5 on and moves between {{vgg16c.small_val_min:.1%}} and {{vgg16c.small_val_max:.1%}}. One epoch at 64 pixels lifts it
-# to {{vgg16c.first_full_val_acc:.1%}}, so most of the distance was probably a matter of scale. From there on training accuracy climbs steadily while the learning rate falls; validation accuracy gains {{vgg16c.late_gain_points:.1f}} points more.
+# **Figure {{fig:vgg_accuracy}}.** Accuracy per epoch; the dot marks the epoch whose weights were kept. Up to epoch {{vgg16c.small_epochs}} training is at reduced resolution. The validation curve, always at 64x64, starts at {{vgg16c.small_val_min:.1%}}, above the training curve (which is measured during the epoch,
+# with augmentation and dropout), falls behind from epoch 5 on, wavers, and has reached {{vgg16c.small_val_max:.1%}} at most by epoch {{vgg16c.small_epochs}}. One epoch at 64 pixels lifts it
+# to {{vgg16c.first_full_val_acc:.1%}}, so most of the distance was probably a matter of scale, or of the head: until then the first linear layer had four copies of one position to learn from (2.1), while validation gave it four different ones. This run cannot separate the two. From there on training accuracy climbs steadily while the learning rate falls; validation accuracy gains {{vgg16c.late_gain_points:.1f}} points more.
 
 # %% [markdown]
 # #### (c) Loss over the epochs  <!-- rubric: I.2.5c -->
@@ -989,9 +994,9 @@ ax.set_ylim(0, 1.2)
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:vgg_loss}}.** Plain cross-entropy per epoch, without the smoothing term on either side. From epoch 3 to epoch 8 the validation loss hangs where it is while the training
-# loss goes on falling; validation accuracy hangs, too: what is learned at 32 pixels no longer carries over to 64. The first epoch at 64x64 brings the loss down to the training curve (which is measured on augmented photos with dropout on, so equal
-# curves do not mean equal fit). Then both flatten, and neither turns upwards for good: in this run early stopping would have had nothing to prevent.
+# **Figure {{fig:vgg_loss}}.** Plain cross-entropy per epoch, without the smoothing term on either side. From epoch 3 to epoch 8 the validation loss stalls while the training
+# loss goes on falling; validation accuracy stalls, too: what is learned at 32 pixels, or by a head that sees one position four times, no longer carries over to 64. The first epoch at 64x64 brings the loss down to the training curve (which is measured on augmented photos with dropout on, so equal
+# curves do not mean equal fit). Then both flatten, and neither turns upwards for good: in this run early stopping would have had nothing to prevent (and with the patience of 2.4 it would have ended the run before 64 pixels were reached).
 
 # %% [markdown]
 # #### (d) Confusion matrix  <!-- rubric: I.2.5d -->
@@ -1055,7 +1060,7 @@ RESULTS |= facts_of_mistakes("vgg16c", vgg_probs)
 # ### 2.6 Saving the weights  <!-- rubric: I.2.6 -->
 #
 # The best epoch's weights are saved as a float16 state dict, half the size, and read back into a fresh network, which
-# must reproduce the test accuracy. VGG's file, `a1_part1_vgg16c.pt`, has 70 MB; it is handed in beside the repository, not kept in it, and `weights/MANIFEST.json` has its hash and the command
+# must reproduce the test accuracy. VGG's file, `a1_part1_vgg16c.pt`, has 70 MB; it is too large for the repository and for a submission's 10 MB, so it is linked from there, and `weights/MANIFEST.json` has its hash and the command
 # that makes it anew.
 
 # %%
@@ -1078,8 +1083,8 @@ RESULTS["vgg16c.reloaded_acc"] = reloaded_acc(vgg, make_vgg, "a1_part1_vgg16c.pt
 #
 # ### 3.1 The residual block  <!-- rubric: I.3.1 -->
 #
-# A block computes $y = \mathrm{ReLU}(F(x) + x)$: it learns the *change* to its input. If the best change is none, the
-# weights of $F$ can go to zero, whereas a plain stack would have to learn the identity. Where the block halves the
+# A block computes $y = \mathrm{ReLU}(F(x) + x)$: it learns the *change* to its input. If the best change is none, $F$ can
+# go to zero (here through scale and shift of its last batch norm, which undoes any shrinking of the convolutions' weights), and since $x$, the output of a ReLU, is not negative, $y = x$, whereas a plain stack would have to learn the identity. Where the block halves the
 # resolution and doubles the channels, a strided 1x1 convolution brings $x$ to the new shape.
 
 # %%
@@ -1115,7 +1120,7 @@ summary(make_resnet(), (1, 3, IMAGE_SIZE, IMAGE_SIZE), depth=2, col_names=("outp
 #
 # #### Regularisation  <!-- rubric: I.3.4 -->
 #
-# What served VGG best in 2.4 was all four techniques together: the highest mean, {{reg.all_four:.1%}} (though its lead over {{reg.none:.1%}} without any is within the noise), and the smallest spread over the seeds; augmentation did most to close the gap. So ResNet-18 gets the same augmentation, weight
+# What served VGG best in 2.4 was all four techniques together: the highest mean, {{reg.all_four:.1%}} (though its lead over {{reg.none:.1%}} without any is within the noise), and the smallest spread over three seeds; augmentation did most to close the gap. So ResNet-18 gets the same augmentation, weight
 # decay {{resnet18.weight_decay}}, label smoothing {{resnet18.label_smoothing}} and choice of the best epoch. Dropout is the exception: it sat in VGG's two wide linear layers, and ResNet has none;
 # the paper uses batch norm instead of dropout, and so do we.
 
@@ -1159,8 +1164,8 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:accuracy}}.** Accuracy per epoch; the dot marks the epoch whose weights were kept. Up to epoch
-# {{resnet18.small_epochs}} training is at reduced resolution and the validation curve, always at 64x64, swings between
-# {{resnet18.small_val_min:.1%}} and {{resnet18.small_val_max:.1%}}. A likely cause is that batch-norm
+# {{resnet18.small_epochs}} training is at reduced resolution and the validation curve, always at 64x64, drops to as little as
+# {{resnet18.small_val_min:.1%}} (twice in the first five epochs it falls by tens of points) before it reaches {{resnet18.small_val_max:.1%}} in epoch {{resnet18.small_epochs}}. A likely cause is that batch-norm
 # statistics fitted to small images meet larger ones: VGG-16C, which has none, varies by a few points at this stage but does not swing like this (Figure {{fig:vgg_accuracy}}). Its learning rate is a fifth, though,
 # and one run of each cannot separate the two. From the first epoch at 64 pixels on ({{resnet18.first_full_val_acc:.1%}}) the curves stay within about a point. The dashed curve is measured on augmented images while the weights still change, so it ends below the
 # {{resnet18.train_acc:.1%}} that the kept weights reach on clean training photos.
@@ -1246,8 +1251,9 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:both_accuracy}}.** Accuracy of both networks per epoch. ResNet-18 starts ahead and leads in training accuracy at 32 pixels; at 48 the training curves meet, and at 64 it pulls away again.
+# (VGG-16C's training curve is measured with dropout on, ResNet-18 has none: this alone holds it down. The kept weights, scored without it, reach {{vgg16c.train_acc:.1%}} and {{resnet18.train_acc:.1%}}.)
 # In validation VGG-16C jumps from {{vgg16c.last_small_val_acc:.1%}} to {{vgg16c.first_full_val_acc:.1%}} when training reaches 64 pixels; ResNet-18, at {{resnet18.last_small_val_acc:.1%}} already, rises to {{resnet18.first_full_val_acc:.1%}}. From there ResNet-18 gains {{resnet18.late_gain_points:.1f}} points more while the rate falls,
-# VGG-16C {{vgg16c.late_gain_points:.1f}}: its lead is made in the last six epochs.
+# VGG-16C {{vgg16c.late_gain_points:.1f}}: most of ResNet-18's lead is made in the last six epochs.
 
 # %%
 fig, ax = plot_history(final, "loss", "cross-entropy")
@@ -1255,7 +1261,7 @@ ax.set_ylim(0, 1.2)
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:both_loss}}.** Cross-entropy of both networks per epoch, cut at 1.2. VGG-16C's training loss stays above ResNet-18's at 32 pixels, by less and less; with 48 pixels they come together, and ResNet-18 ends lower in both parts.
+# **Figure {{fig:both_loss}}.** Cross-entropy of both networks per epoch, cut at 1.2. VGG-16C's training loss (with dropout) stays above ResNet-18's at 32 pixels, by less and less; with 48 pixels they come together, and ResNet-18 ends lower in both parts.
 # Its early validation losses leave the axis twice, VGG-16C's never does. No curve turns upwards by more than a hair at the end, and the gaps between training and test are alike (4.3): overfitting does not separate the two.
 
 # %% [markdown]
@@ -1327,13 +1333,13 @@ print(f"McNemar's exact test: p = {p:.2g}")
 
 # %% [markdown]
 # ResNet-18 leads by {{lead_points:.1f}} points. Both networks face the same photos, so the test that counts is the paired one: on {{only_one}} photos exactly one of them is right, and on {{only_resnet}} of these it is
-# ResNet-18. A fair coin would do that with a probability of {{mcnemar_p:.0e}} (McNemar's exact test, two-sided), so the lead is no accident of the test photos. It is the lead of *these two* trained networks: what another seed
+# ResNet-18. A fair coin would split at least so unevenly with a probability of {{mcnemar_p:.1e}} (McNemar's exact test, two-sided), so the lead is no accident of the test photos. It is the lead of *these two* trained networks: what another seed
 # would change, one run of each cannot tell. The intervals of the two accuracies do not even overlap.
 #
 # It costs less, too: {{size_ratio:.1f}} times fewer parameters, {{mult_adds_ratio:.0%}} of the multiply-adds, and VGG-16C takes {{speed_ratio:.1f}} times as long for an epoch. That is less than the
 # {{cost_ratio:.1f}} times that multiply-adds alone would suggest: a likely reason, not measured here, is work that multiply-adds hardly count: twenty batch norms, the additions, passes over memory.
 #
-# On {{both_wrong}} photos both are wrong, {{shared_of_resnet:.0%}} of ResNet-18's mistakes. These are hard for both, whether for what they show (Figures {{fig:vgg_mistakes}} and {{fig:mistakes}} share many) or for what the two networks share (training photos, recipe, 64 pixels), this comparison cannot tell.
+# On {{both_wrong}} photos both are wrong, {{shared_of_resnet:.0%}} of ResNet-18's mistakes. Whether these are hard because of what they show (Figures {{fig:vgg_mistakes}} and {{fig:mistakes}} share many) or because of what the two networks share (training photos, recipe, 64 pixels), this comparison cannot tell.
 
 # %% [markdown]
 # ### 3.6 Saving the weights  <!-- rubric: I.3.6 -->
@@ -1345,7 +1351,7 @@ print(f"McNemar's exact test: p = {p:.2g}")
 RESULTS["resnet18.reloaded_acc"] = reloaded_acc(resnet, make_resnet, "a1_part1_resnet18.pt")
 
 # %% [markdown]
-# ## 4. Theory and first conclusions
+# ## 4. Discussion and conclusion
 #
 # ### 4.1 Small filters, depth, and residual connections  <!-- rubric: I.4.1 -->
 #
@@ -1366,9 +1372,9 @@ RESULTS["resnet18.reloaded_acc"] = reloaded_acc(resnet, make_resnet, "a1_part1_r
 # %% [markdown]
 # ### 4.2 What regularisation and optimisation did  <!-- rubric: I.4.2 -->
 #
-# **Initialisation** decided most: with a fixed standard deviation of 0.01 the narrow VGG-16C stays at {{init.normal_val_acc:.0%}}, with He's it learns at once. **The learning rate** came second: at rates of their own SGD, Adam and AdamW lie within {{opt.spread_points:.1f}} points of each other (RMSprop well below), while
-# a rate about three times too high costs SGD {{opt.sgd.lost_points:.0f}}, Adam {{opt.adam.lost_points:.0f}} and AdamW {{opt.adamw.lost_points:.0f}} points. **Schedule**: one cycle up to 0.02 ties with the plateau rule from 0.01, which
-# hardly cut; from 0.02 it cut one run too early. **Batch size** trades time against updates. **Regularisation**: augmentation took VGG's gap from {{reg.none_gap_points:.1f}} to {{reg.augmentation_gap_points:.1f}} points in the study, its gain in accuracy stayed within noise, and under one cycle up to 0.02 no run with all techniques broke down (nor with dropout alone), while some without did; at a constant 0.02 even the regularised network was unreliable (2.2). In the final networks, with all of them, {{vgg16c.gap_points:.1f}} (VGG-16C) and {{resnet18.gap_points:.1f}} points (ResNet-18)
+# **Initialisation and learning rate** each made the difference between learning and chance: with a fixed standard deviation of 0.01 the narrow VGG-16C stays at {{init.normal_val_acc:.0%}}, and with a rate of 0.1 the full one at {{probe.sgd_10:.0%}} (one short run). At rates of their own SGD, Adam and AdamW lie within {{opt.spread_points:.1f}} points of each other, RMSprop well below; a rate
+# about three times too high costs {{opt.sgd.lost_points:.0f}} (SGD), {{opt.adam.lost_points:.0f}} (Adam), {{opt.rmsprop.lost_points:.0f}} (RMSprop) and {{opt.adamw.lost_points:.0f}} points (AdamW), single runs each. **Schedule**: one cycle up to 0.02 ({{schedule.one_cycle_0.02:.1%}}) ties with the plateau rule from 0.01 ({{schedule.plateau_0.01:.1%}}), which
+# hardly cut; from 0.02 it cut one run too early. **Batch size**: batches of 32 reach {{batch.32_scaled:.1%}} against {{batch.128_scaled:.1%}} with 128, for {{batch.time_ratio:.1f}} times the time. **Regularisation**: augmentation took VGG's gap from {{reg.none_gap_points:.1f}} to {{reg.augmentation_gap_points:.1f}} points in the study, its gain in accuracy stayed within noise, and under one cycle up to 0.02 no run with all techniques broke down (nor with dropout alone), while some without did; at a constant 0.02 even the regularised network was unreliable (2.2). In the final networks, with all of them, {{vgg16c.gap_points:.1f}} (VGG-16C) and {{resnet18.gap_points:.1f}} points (ResNet-18)
 # separate training from test. For ResNet-18 no ablation was made: what its batch norm and each technique contribute there, this notebook does not say.
 
 # %% [markdown]
@@ -1394,7 +1400,7 @@ pd.DataFrame({
 # %% [markdown]
 # **Which.** ResNet-18: accuracy {{resnet18.test_acc:.1%}} against {{vgg16c.test_acc:.1%}}, a difference well outside the noise of the test part (3.5), lower loss in all three parts, better
 # F1 in every class. It makes nearly a third fewer mistakes ({{resnet18.n_wrong}} against {{vgg16c.n_wrong}}), and fewer of every kind. Both rank the pairs of classes alike: dogs and food hardest, food and vehicles easiest. The gaps between training and test are small and nearly equal
-# ({{vgg16c.gap_points:.1f}} and {{resnet18.gap_points:.1f}} points), so the gap is no smaller; *ResNet-18 is better because it also fits the training photos better* ({{resnet18.train_acc:.1%}} against {{vgg16c.train_acc:.1%}}).
+# ({{vgg16c.gap_points:.1f}} and {{resnet18.gap_points:.1f}} points), so the lead does not come from a smaller gap: *it is there on the training photos already* ({{resnet18.train_acc:.1%}} against {{vgg16c.train_acc:.1%}}).
 #
 # **Why.** Easier optimisation, which residual connections and batch norm are made for, is one explanation; that VGG-16C trains with dropout 0.5 and ResNet-18 without is another. Two observations fit the first. ResNet-18 trains at a peak rate of {{resnet18.lr}} at which VGG-16C, in the short probe of 2.3, stayed at chance, and it uses
 # the decline of that rate: {{resnet18.late_gain_points:.1f}} points of its validation accuracy come in the epochs at 64 pixels after the first, VGG-16C's gain there is {{vgg16c.late_gain_points:.1f}}. What they do not prove is which ingredient does it. The two networks differ in shortcuts, batch norm,
@@ -1406,7 +1412,7 @@ pd.DataFrame({
 # - **Summary.** Written from layers and trained from scratch on {{n_train:,}} photos, VGG-16C gets {{vgg16c.test_acc:.1%}} and ResNet-18 {{resnet18.test_acc:.1%}} of the test photos right (the nearest mean photo names {{template_acc:.1%}} of the validation photos). In the studies on a quarter-width VGG-16C at 32x32 initialisation made the difference between
 #   {{init.he_val_acc:.0%}} and chance; in a four-epoch probe of the full network with one seed a rate 2.5 times as high cost {{probe_loss_points:.0f}} points; and all usual regularisers together moved accuracy by less than the noise of three seeds, though most of the gap closed, by augmentation, and under one cycle no run broke down.
 # - **Advantages seen here**, of ResNet-18 as a whole: it trains at five times the rate, keeps improving where VGG-16C levels off, needs {{mult_adds_ratio:.0%}} of the multiply-adds and a third of the parameters. The last is owed to average pooling in place of three linear layers: without their heads the networks have {{resnet18.body_m:.1f}} and {{vgg16c.body_m:.1f}} million.
-#   What theory credits to the shortcut is trainability (4.1); the first two observations fit that and do not separate it from batch norm. A disadvantage seen: while training and validation differ in resolution, validation accuracy swings by tens of points, presumably a matter of batch norm or of the higher rate.
+#   What theory credits to the shortcut is trainability (4.1); the first two observations fit that and do not separate it from batch norm. A disadvantage seen: while training and validation differ in resolution, validation accuracy swings by tens of points in the first epochs, presumably a matter of batch norm or of the higher rate.
 # - **Recommendation.** For photos like these take ResNet-18 as configured here (3x3 stem, one cycle up to {{resnet18.lr}}, augmentation, weight decay, label smoothing, growing resolution; for ResNet these were not tested one by one). VGG-16C is worth building to understand why. What to try next: {{shared_of_resnet:.0%}} of ResNet-18's mistakes are VGG-16C's, too,
 #   and many of the surest show people, scenes or close-ups in which the labelled thing is a detail. Larger photos, more of them, or pretrained weights are candidates.
 
@@ -1421,9 +1427,17 @@ pd.DataFrame({
 #   [arXiv:1708.07120](https://arxiv.org/abs/1708.07120) (the one-cycle schedule)
 # - C. Szegedy et al. *Rethinking the Inception Architecture for Computer Vision.* CVPR 2016.
 #   [arXiv:1512.00567](https://arxiv.org/abs/1512.00567) (label smoothing)
-# - E. B. Wilson. *Probable Inference, the Law of Succession, and Statistical Inference.* JASA 22, 1927. (the interval)
+# - K. He, X. Zhang, S. Ren, J. Sun. *Delving Deep into Rectifiers.* ICCV 2015. [arXiv:1502.01852](https://arxiv.org/abs/1502.01852)
+#   (initialisation). X. Glorot, Y. Bengio. *Understanding the Difficulty of Training Deep Feedforward Neural Networks.* AISTATS 2010 (Xavier's)
+# - D. Kingma, J. Ba. *Adam.* ICLR 2015. [arXiv:1412.6980](https://arxiv.org/abs/1412.6980). I. Loshchilov, F. Hutter. *Decoupled Weight Decay
+#   Regularization.* ICLR 2019. [arXiv:1711.05101](https://arxiv.org/abs/1711.05101) (AdamW). T. Tieleman, G. Hinton. Lecture 6.5, Coursera 2012 (RMSprop)
+# - N. Srivastava et al. *Dropout.* JMLR 15, 2014. S. Ioffe, C. Szegedy. *Batch Normalization.* ICML 2015. [arXiv:1502.03167](https://arxiv.org/abs/1502.03167)
+# - P. Goyal et al. *Accurate, Large Minibatch SGD.* 2017. [arXiv:1706.02677](https://arxiv.org/abs/1706.02677) (rate and batch size)
+# - E. B. Wilson. *Probable Inference, the Law of Succession, and Statistical Inference.* JASA 22, 1927 (the interval). Q. McNemar. Psychometrika 12,
+#   1947 (the paired test)
 # - The course's CNN data set (`cnn_dataset.zip`, from the course site). Documentation of
-#   [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [TensorBoard](https://www.tensorflow.org/tensorboard).
+#   [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org),
+#   [torchinfo](https://github.com/TylerYep/torchinfo), [TensorBoard](https://www.tensorflow.org/tensorboard).
 #
 # ## This run against the reported one
 #
