@@ -79,9 +79,8 @@ class ForecastRecipe(Recipe):
     optimizer: str = "adamw"
     lr: float = 2e-3
     weight_decay: float = 1e-4
-    clip_norm: float | None = (
-        1.0  # recurrence multiplies gradients: one bad batch must not throw the weights away
-    )
+    # The recurrence multiplies gradients: one bad batch must not throw the weights away.
+    clip_norm: float | None = 1.0
     amp: bool = False  # errors of 0.1 kW leave no room for bfloat16's three digits
     loss: str = "huber"  # a key of LOSSES
     huber_delta: float = 1.0  # kW: squared error below, absolute above
@@ -128,6 +127,20 @@ def naive_forecasts(splits, part):
         "day_ago": means[target_end - DAY],
         "week_ago": means[target_end - WEEK],
     }
+
+
+def profile_forecasts(splits, part):
+    """kW [N, horizons]: the training part's mean power by weekday and hour, at the time of each target."""
+
+    def hours(name):
+        y, times = splits.targets(name)
+        starts = [times + pd.Timedelta(minutes=STEP * (horizon - 1)) for horizon in splits.window.horizons]
+        return y, np.stack([24 * start.day_of_week + start.hour for start in starts], 1)
+
+    y, known = hours("train")
+    sums, counts = (np.bincount(known.ravel(), weights, 7 * 24) for weights in (y.ravel(), None))
+    profile = np.where(counts > 0, sums / counts.clip(1), y.mean())
+    return profile[hours(part)[1]].astype(np.float32)
 
 
 def ridge_forecasts(splits, alphas=(1.0, 100.0, 10_000.0)):
@@ -254,21 +267,38 @@ def skill(y, predicted, reference, error=np.square):
     return float(1 - error(y - predicted).sum(dtype=np.float64) / error(y - reference).sum(dtype=np.float64))
 
 
-def skill_interval(y, predicted, reference, error=np.square, block=DAY // STEP, repeats=2000, seed=0):
-    """95% interval of the skill by a moving-block bootstrap: (low, high).
+def block_interval(statistic, *series, block=DAY // STEP, repeats=2000, seed=0):
+    """95% interval of a statistic of sums by a moving-block bootstrap: (low, high).
 
-    y, predicted, reference: [N, horizons], in the order of time. Errors of neighbouring windows are alike,
-    so whole blocks of `block` windows (a day) are drawn, with replacement, the same for both forecasts.
+    series: [N] each, one value a window, in the order of time; `statistic` makes arrays [repeats] of the sums of each
+    series, [repeats] as well. Errors of neighbouring windows are alike, so whole blocks of `block` windows (a day)
+    are drawn, with replacement, the same for all series.
     Source: Kuensch, The Jackknife and the Bootstrap for General Stationary Observations, Ann. Stat. 1989.
     """
-    n, block = len(y), min(block, len(y))
-    errors = np.stack([error(y - forecast).mean(1, dtype=np.float64) for forecast in (predicted, reference)])
-    running = np.concatenate([np.zeros((2, 1)), errors.cumsum(1)], axis=1)
-    blocks = running[:, block:] - running[:, :-block]  # [2, n - block + 1]: sums over every block
+    values = np.stack([np.asarray(one, np.float64) for one in series])
+    n, block = values.shape[1], min(block, values.shape[1])
+    running = np.concatenate([np.zeros((len(values), 1)), values.cumsum(1)], axis=1)
+    blocks = running[:, block:] - running[:, :-block]  # [series, N - block + 1]: sums over every block
     starts = np.random.default_rng(seed).integers(0, blocks.shape[1], (repeats, -(-n // block)))
-    ours, theirs = blocks[:, starts].sum(2)
-    low, high = np.quantile(1 - ours / theirs, [0.025, 0.975])
+    low, high = np.nanquantile(statistic(*blocks[:, starts].sum(2)), [0.025, 0.975])
     return float(low), float(high)
+
+
+def skill_interval(y, predicted, reference, error=np.square, **settings):
+    """95% interval of the skill: (low, high). y, predicted, reference: [N, horizons]; settings: block_interval's."""
+    errors = (error(y - forecast).mean(1, dtype=np.float64) for forecast in (predicted, reference))
+    return block_interval(lambda ours, theirs: 1 - ours / theirs, *errors, **settings)
+
+
+def score_intervals(y, predicted):
+    """95% intervals of R2 and of the mean absolute error (kW): two pairs. y, predicted: [N], in the order of time."""
+    y, error = y.astype(np.float64), predicted.astype(np.float64) - y
+
+    def r2(squared, n, total, squares):
+        return 1 - squared / (squares - total**2 / n)
+
+    ones = np.ones(len(y))
+    return block_interval(r2, error**2, ones, y, y**2), block_interval(np.divide, np.abs(error), ones)
 
 
 def autocorrelation(values, lags):
@@ -282,6 +312,14 @@ def autocorrelation(values, lags):
 
     covariance = products(centred) / np.maximum(products(known.astype(np.float64)).round(), 1)
     return covariance / covariance[0]
+
+
+def ratio_interval(part, whole):
+    """Ratio of the sums of two series [N], and its 95% interval over days: [ratio, low, high]; NaN where none."""
+    if not np.any(whole):
+        return [np.nan] * 3
+    with np.errstate(invalid="ignore"):  # a draw without any such window
+        return [float(np.sum(part) / np.sum(whole)), *block_interval(np.divide, part, whole)]
 
 
 def error_by(groups, y, predicted):

@@ -5,13 +5,14 @@
 # what decides whether they do, and what do ResNet-18's shortcuts change?
 #
 # **Answer.** Depth alone does not make them vanish, depth with a badly scaled start does. From He's initialisation VGG-Deep
-# learns with plain SGD and gets {{vgg_deep.test_acc:.1%}} of the test photos right; from PyTorch's default its loss stays at
-# {{depth.vgg_deep.default.train_loss:.4f}} (chance is $\ln 3$ = {{ln3:.4f}}) at every rate tried, since its first layer's
-# gradient begins at {{start.vgg_deep.default.first:.0e}}, {{start.vgg_deep.he_over_default:.0e}} times below He's. ResNet-18
-# learns from either. Taken apart, its batch norm prevents the vanishing alone, its shortcuts alone nearly so.
+# learns with plain SGD and gets {{vgg_deep.test_acc:.1%}} of the test photos right. From PyTorch's default it stays at chance in
+# {{depth.steps}} steps on {{depth.photos:,}} photos of 32 pixels, at each of three rates and in either number format: what
+# reaches the classifier is nearly the same for every photo (6.2), and the gradient that could change it is
+# {{start.vgg_deep.he_over_default:.0e}} times smaller at conv1 than from He's. ResNet-18 learns from either. Taken apart, before
+# training and on one draw of weights, its batch norm prevents the vanishing alone, its shortcuts alone nearly so.
 #
 # **Data.** The course's CNN data set with Part I's split, {{n_images:,}} photos. **Runtime.** The runs behind this
-# notebook took {{minutes:.0f}} minutes on a {{vgg_deep.device}}. Their records are read here, so the notebook itself runs
+# notebook took {{minutes:.0f}} minutes on an {{vgg_deep.device}} (pauses of a busy machine included: two epochs alone count for an hour). Their records are read here, so the notebook itself runs
 # in about half a minute there; without the records, or with `RETRAIN=1`, it trains again.
 
 # %% [markdown]
@@ -61,6 +62,7 @@ import torch.nn.functional as F
 from filelock import FileLock
 from IPython.display import Markdown, display
 from PIL import Image, ImageDraw
+from scipy import stats
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from torch import nn
@@ -155,7 +157,7 @@ DEEP_RECIPE = {
 }[PROFILE]
 RECORD_EVERY = {"quick": 5, "full": 10}[PROFILE]
 
-# Depth against initialisation: nine short runs; gradients of fresh networks
+# Depth against initialisation: nine cells, each at three rates; gradients of fresh networks
 DEPTH_PHOTOS = {"quick": (40, 20), "full": (3000, 500)}[PROFILE]  # per class, for training and validation
 DEPTH_EPOCHS = 2
 DEPTH_RATES = {"quick": (0.03,), "full": (0.01, 0.03, 0.1)}[PROFILE]
@@ -402,7 +404,9 @@ RESULTS["signal.photos"] = SIGNAL_PHOTOS
 for init, table in signals.items():
     RESULTS |= {f"signal.{init}.{q}_deep_over_first": float(table.loc["conv17", q] / table.loc["conv1", q]) for q in QUANTITIES}
     RESULTS |= {f"signal.{init}.{q}_first": float(table.loc["conv1", q]) for q in QUANTITIES}
+    RESULTS |= {f"signal.{init}.last": float(table.loc["conv17", "weight"])}
     RESULTS |= {f"signal.{init}.fc3": float(table.loc["fc3", "weight"]), f"signal.{init}.varies": float(table.loc["conv17", "varies"])}
+RESULTS["signal.default.varies_amplitude"] = RESULTS["signal.default.varies"] ** 0.5
 
 # %% [markdown]
 # **Figure {{fig:signals}}.** VGG-Deep before its first step. With PyTorch's default initialisation the gradient of the
@@ -411,7 +415,7 @@ for init, table in signals.items():
 # for a weight gradient leaves out the other factor, the input, whose size at conv17 is
 # {{signal.default.input_deep_over_first:.3g}} times that at conv1. (A norm sums over
 # all positions and channels; 6.2 shows that this sum is the very quantity that a well-made layer preserves.) From here on, *gradient* means the gradient of the
-# weight. 
+# weight.
 #
 # He's initialisation keeps both signals level: from conv1 to conv17 the output's gradient changes by a factor of
 # {{signal.he.output_deep_over_first:.3g}}, the input by {{signal.he.input_deep_over_first:.3g}}. The weight's gradient
@@ -419,9 +423,9 @@ for init, table in signals.items():
 # of one of conv1 (6.2). With Xavier's both signals fade, in *opposite* directions, the output's gradient towards the first
 # layer, the input towards the last. Their product is low everywhere: {{signal.xavier.weight_first:.2g}} at conv1, where
 # He's has {{signal.he.weight_first:.2g}}, and only {{signal.xavier.weight_deep_over_first:.3g}} times as much at conv17.
-# PyTorch's default alone shows the textbook's slope. Three dips in every curve (conv7, conv10, conv13) are no loss: these are
-# the 1x1 layers, with a ninth of the neighbours' inputs. Section 6.2 derives five of the six signal curves from one number
-# per layer; the sixth, the default's input, is held up by something else.
+# PyTorch's default alone shows the textbook's slope. Three dips in the weight's curves (conv7, conv10, conv13) are no loss: these are
+# the 1x1 layers, with a ninth of the neighbours' inputs. Section 6.2 derives the end-to-end factor of five of the six signal
+# curves from one number per layer; the sixth, the default's input, is held up by something else.
 
 # %% [markdown]
 # ## 3. Training with plain SGD
@@ -436,10 +440,10 @@ for init, table in signals.items():
 depth_photos = study_data(photos, split, *DEPTH_PHOTOS, size=32, device=DEVICE)
 DEPTH_RECIPE = Recipe(epochs=DEPTH_EPOCHS, batch_size=64, optimizer="plain_sgd", **PLAIN)
 
-def short_run(make_model, lr):
+def short_run(make_model, lr, amp=True):
     """A recorded run on the photos of the depth study."""
-    recorder = GradientRecorder(every=5)
-    return fit_or_load("studies/depth", make_model, replace(DEPTH_RECIPE, lr=lr), depth_photos, verbose=False, recorder=recorder)
+    recipe, recorder = replace(DEPTH_RECIPE, lr=lr, amp=amp), GradientRecorder(every=5)
+    return fit_or_load("studies/depth", make_model, recipe, depth_photos, verbose=False, recorder=recorder)
 
 sweep = {lr: short_run(make_deep, lr) for lr in DEPTH_RATES}
 rates = pd.DataFrame({lr: {"train_loss": run.history[-1]["train_loss"], "val_acc": run.metrics["val_acc"]} for lr, run in sweep.items()}).T
@@ -489,6 +493,8 @@ RESULTS |= {
     "vgg_deep.small_epochs": len(DEEP_RECIPE.image_sizes),
     "vgg_deep.first_epoch_loss": deep.history[0]["train_loss"],
     "vgg_deep.last_epoch_loss": deep.history[-1]["train_loss"],
+    "vgg_deep.last_but_one_loss": deep.history[-2]["train_loss"],
+    "vgg_deep.first_48_val_acc": deep.history[sum(size == 32 for size in DEEP_RECIPE.image_sizes)]["val_acc"],
     "vgg_deep.last_epoch_val_acc": deep.history[-1]["val_acc"],
     "vgg_deep.first_epoch_val_acc": deep.history[0]["val_acc"],
     "vgg_deep.last_small_val_acc": deep.history[sum(size == 32 for size in DEEP_RECIPE.image_sizes) - 1]["val_acc"],
@@ -503,7 +509,9 @@ RESULTS |= {
 # see reduced photos as in Part I, validation is at 64x64 throughout. Training is
 # smooth: the loss falls in every epoch but the sixth, the first at 48 pixels. Validation is at {{vgg_deep.first_epoch_val_acc:.0%}} after
 # the first epoch and {{vgg_deep.last_small_val_acc:.0%}} after the last one at 32 pixels, as the network meets photos four times the size it
-# knows; the last two epochs, at 48 and 64, bring it to {{vgg_deep.last_epoch_val_acc:.1%}}. Both losses are still falling at the end.
+# knows; two epochs at 48 pixels ({{vgg_deep.first_48_val_acc:.0%}} after the first of them) and one at 64 bring it to
+# {{vgg_deep.last_epoch_val_acc:.1%}}. Validation loss is still falling at the end; training loss hardly moves any more
+# ({{vgg_deep.last_but_one_loss:.3f}}, {{vgg_deep.last_epoch_loss:.3f}}), but its last two epochs see different photos, at 48 and at 64 pixels.
 
 # %%
 metrics_table(deep).round(4)
@@ -513,7 +521,8 @@ metrics_table(deep).round(4)
 # {{vgg_deep.test_acc_low:.1%}} to {{vgg_deep.test_acc_high:.1%}}). That is well below VGG-16C's
 # {{a1_part_1/vgg16c.test_acc:.1%}}, as the handout expects, but nothing broke down, and the gap to the training photos is only
 # {{vgg_deep.gap_points:.1f}} points: the network is not finished rather than overfitted. Which part of that is depth and which is plain SGD, the short training and the
-# missing regularisers is not separated by this run; the short runs of section 3.5 separate depth and initialisation, under plain SGD.
+# missing regularisers is not separated by this run. Section 3.5 separates depth and initialisation under plain SGD, and 4.1 trains
+# VGG-16C under this very recipe.
 
 # %% [markdown]
 # ### 3.2 All layers  <!-- rubric: II.3b1 -->
@@ -521,13 +530,14 @@ metrics_table(deep).round(4)
 # %%
 norms = norms_table(deep.record["recorded"])
 conv_names = [name for name in norms if name.startswith("conv")]
-depth_colors = dict(zip(conv_names, plt.cm.viridis(np.linspace(0, 0.95, len(conv_names)))))
+depth_colors = dict(zip(conv_names, plt.cm.turbo(np.linspace(0.05, 0.95, len(conv_names)))))
+apart = {"conv1": ":", "conv7": "--", "conv10": "--", "conv13": "--"}  # few inputs: 27, and the 1x1 layers
 smooth = norms.rolling(10, min_periods=1).median()
 changes = np.flatnonzero(np.diff([*DEEP_RECIPE.image_sizes, IMAGE_SIZE])) + 1  # epochs after which the photos grow
 
 fig, ax = plt.subplots(figsize=(9.5, 4.6))
 for name in conv_names:
-    ax.semilogy(smooth.index, smooth[name], color=depth_colors[name], lw=1.2, label=name)
+    ax.semilogy(smooth.index, smooth[name], apart.get(name, "-"), color=depth_colors[name], lw=1.3, label=name)
 for change in changes:
     ax.axvline(change * len(data.loader("train", DEEP_RECIPE, train=True)), color="gray", lw=1, ls=":")
 ax.set(xlabel="iteration", ylabel="L2 norm of the weight's gradient")
@@ -536,14 +546,16 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:layers}}.** Gradient norm of each of the 17 convolutions over {{norm.iterations:,}} iterations, recorded
-# at every {{norm.every}}th (running median of ten records); dark is shallow, light is deep; dotted lines mark where the
-# photos grow. At iteration 0 the largest norm, of {{norm.start.largest}}, is {{norm.start.spread:.3g}} times the smallest, of
+# at every {{norm.every}}th (running median of ten records); blue is shallow, red is deep; conv1 is dotted, the 1x1 layers are dashed;
+# gray lines mark where the photos grow. At iteration 0 the largest norm, of {{norm.start.largest}}, is {{norm.start.spread:.3g}} times the smallest, of
 # {{norm.start.smallest}}; at the end of the 32-pixel epochs {{norm.small.spread:.3g}} times ({{norm.small.largest}},
 # {{norm.small.smallest}}), at the very end {{norm.end.spread:.3g}} times ({{norm.end.largest}}, {{norm.end.smallest}}).
-# The picture *turns over* in the first few updates: at iteration 0 the light curves are on top, from then on the dark ones. Of the
-# 3x3 layers conv2 has the largest gradient for nearly the whole run, and the norms fall with depth; conv1, with 27 inputs a
-# unit, and the three 1x1 layers lie below their neighbours throughout. All curves rise together while the network learns, and
-# change little when the photos grow.
+# The picture *turns over* early: at iteration 0 the deepest layers are on top; until iteration {{norm.conv2_leads_from}} middle
+# ones are, and then conv2, whose norm is the largest in {{norm.conv2_leads:.0%}} of the records. From there on the norms of the 3x3 layers fall with
+# depth; conv1, with 27 inputs a unit, and the three 1x1 layers lie below their neighbours. All curves rise at first and then
+# drift down: from iterations 100 to 250 to the last 300 at 32 pixels conv5's median goes from {{norm.early.conv5:.2f}} to {{norm.late.conv5:.2f}}, conv17's from
+# {{norm.early.conv17:.2f}} to {{norm.late.conv17:.2f}}. When the photos grow to 48 pixels the deep layers' norms jump and come most of the way back
+# (conv17: {{norm.grown.conv17:.2f}} over the first hundred steps, {{norm.settled.conv17:.2f}} over the next): four times the area is new to them.
 
 # %% tags=["toolbox"]
 # @title Numbers for the text
@@ -552,7 +564,7 @@ at_small = norms.loc[: steps * sum(size == 32 for size in DEEP_RECIPE.image_size
 n = max(1, steps // (2 * RECORD_EVERY))  # records in half an epoch
 PHASES = {"start": norms.iloc[:1], "small": at_small.iloc[-n:], "end": norms.iloc[-n:]}
 PHASE_NAMES = {"start": "iteration 0", "small": "last at 32 px", "end": "last at 64 px"}
-PAIRS = ["conv17/conv1", "conv17/conv2", "conv11/conv2", "conv10/conv2", "conv9/conv2", "conv8/conv2", "conv2/conv1", "fc3/conv1"]
+PAIRS = ["conv17/conv1", "conv17/conv2", "conv2/conv10", "conv2/conv9", "fc3/conv1"]
 for phase, rows in PHASES.items():
     mean = rows.median()
     RESULTS |= {f"norm.{phase}.{name}": float(mean[name]) for name in norms}
@@ -562,6 +574,15 @@ for phase, rows in PHASES.items():
     RESULTS[f"norm.{phase}.spread"] = float(mean[conv_names].max() / mean[conv_names].min())
 second = norms.iloc[1]
 RESULTS |= {"norm.second.conv17_over_conv1": float(second["conv17"] / second["conv1"]), "norm.second.iteration": int(norms.index[1])}
+grown = steps * sum(size == 32 for size in DEEP_RECIPE.image_sizes)  # the first iteration at 48 pixels
+spans = {"early": (100, 250), "late": (grown - 300, grown), "grown": (grown, grown + 100), "settled": (grown + 100, grown + 200)}
+for span, (first, end) in spans.items():
+    RESULTS |= {f"norm.{span}.{name}": float(norms.loc[first : end - 1, name].median()) for name in ("conv5", "conv17")}
+leader = smooth[conv_names].idxmax(axis=1)
+RESULTS |= {
+    "norm.conv2_leads": float((norms[conv_names].idxmax(axis=1) == "conv2").mean()),
+    "norm.conv2_leads_from": int(leader.index[leader == "conv2"][0]) if (leader == "conv2").any() else "none",
+}
 RESULTS |= {"norm.every": RECORD_EVERY, "norm.window": n, "norm.iterations": int(norms.index[-1])}
 
 # %% [markdown]
@@ -570,9 +591,9 @@ RESULTS |= {"norm.every": RECORD_EVERY, "norm.window": n, "norm.iterations": int
 # %%
 chosen = ["conv2", "conv5", "conv8", conv_names[-1]]
 fig, ax = plt.subplots(figsize=(8, 3.8))
-for name in chosen:
-    ax.semilogy(norms.index, norms[name], color=depth_colors[name], lw=0.6, alpha=0.35)
-    ax.semilogy(smooth.index, smooth[name], color=depth_colors[name], lw=2, label=name)
+for name, color in zip(chosen, sns.color_palette("Dark2")):
+    ax.semilogy(norms.index, norms[name], color=color, lw=0.6, alpha=0.35)
+    ax.semilogy(smooth.index, smooth[name], color=color, lw=2, label=name)
 for change in changes:
     ax.axvline(change * len(data.loader("train", DEEP_RECIPE, train=True)), color="gray", lw=1, ls=":")
 ax.set(xlabel="iteration", ylabel="L2 norm of the weight's gradient")
@@ -615,8 +636,9 @@ shown(table, {"fan-in": "{:,}"}, rest="{:.3g}")
 # {{root.end.conv17_over_conv2:.3g}} at the end. So the answer depends on
 # when one looks. *Before* training earlier layers do have smaller gradients, for a reason that has little to do with vanishing: fan-in, and
 # an error that all photos share (6.2). *In* training they have larger ones: of the layers with many inputs the deepest convolutions and the
-# classifier have the smallest norms, and conv1 alone is small for want of inputs. From He's initialisation no gradient vanishes on
-# its way down this network.
+# classifier have the smallest norms, and conv1 alone is small for want of inputs. So in this run the weights' gradients do not shrink
+# towards the input. (They are products of two signals, and a ratio alone proves little, 6.2; the gradient of the outputs was
+# measured before training only, where sixteen layers leave {{theory.he.backward_measured:.2f}} of it.)
 
 # %% [markdown]
 # ### 3.5 Depth or initialisation?
@@ -624,7 +646,8 @@ shown(table, {"fan-in": "{:,}"}, rest="{:.3g}")
 # VGG-Deep was started as Part I starts its networks, from He's initialisation, which is made to keep signals alive. What
 # does depth do without that help? VGG-16C (13 convolutions, without dropout here), VGG-Deep (17) and ResNet-18 (17 on the
 # main path) each start from PyTorch's default, from Xavier's and from He's initialisation. ResNet-18 needs a variant that
-# takes an initialisation.
+# takes an initialisation. (He's is scaled by the fan-in here in all three. Part I's ResNet-18 takes the reference code's
+# fan-out, which makes conv1's weights $\sqrt{576/27}$ = 4.6 times smaller.)
 
 # %%
 from a1.models.vgg_deep import Nothing, ResNet18From
@@ -742,12 +765,12 @@ shown(depth_table, {"rate": "{:g}", "training loss": "{:.4f}", "validation accur
 
 # %% [markdown]
 # The same nine networks, trained for {{depth.steps}} steps of plain SGD on {{depth.photos:,}} photos of 32x32, each at the best
-# of the rates {{depth.rates}} (one seed each, in bfloat16, whose range is float32's; "at the end" is the median of the last
+# of the rates {{depth.rates}} (one seed each, in bfloat16; "at the end" is the median of the last
 # tenth of the records). One rate for all would not be fair: two runs end in NaN, {{depth.diverged}}, where VGG-Deep, which
 # loses more signal to padding at 32 pixels, is at its best at {{depth.rate:g}}. Of the seven cells that learn five are best
 # at an edge of the range, so a wider one could raise their accuracies; it could not wake those that see no gradient.
 #
-# *Depth at equal initialisation.* From the default neither VGG leaves chance at any of the rates: training losses of
+# *Depth at equal initialisation.* From the default neither VGG leaves chance at any of the rates: at the best of them the training losses are
 # {{depth.vgg16c.default.train_loss:.4f}} and {{depth.vgg_deep.default.train_loss:.4f}} against $\ln 3$ = {{ln3:.4f}}. A higher
 # rate is no way out: in VGG-Deep fc3's gradient is {{start.vgg_deep.default.fc_over_first:.1g}} times conv1's, and fc3 bounds
 # the rate. From Xavier's the four layers decide: VGG-16C learns ({{depth.vgg16c.xavier.val_acc:.1%}}), VGG-Deep has only begun to
@@ -760,6 +783,35 @@ shown(depth_table, {"rate": "{:g}", "training loss": "{:.4f}", "validation accur
 # {{depth.resnet18.xavier.val_acc:.1%}} and {{depth.resnet18.he.val_acc:.1%}} (default, Xavier, He), and the one that is hopeless
 # for the VGGs comes out on top (by a margin that one seed each cannot settle). So He's initialisation removes what this table can see of the vanishing gradient, and batch
 # norm with shortcuts makes it unnecessary.
+
+# %% [markdown]
+# *The number format.* One cause could pass for another: bfloat16 has float32's range but only eight digits (binary), and of what
+# the default lets through to conv17 only {{signal.default.varies:.1g}} of the energy, {{signal.default.varies_amplitude:.1g}} of the
+# amplitude, differs from photo to photo (6.2). Rounding to eight digits wipes that out. So the runs that failed are made again in float32:
+
+# %%
+full_precision = {
+    (net, lr): short_run(partial(DEPTH_NETS[net], init="default"), lr, amp=False) for net in ("vgg16c", "vgg_deep") for lr in DEPTH_RATES
+}
+rows = {}
+for (net, lr), run in full_precision.items():
+    both = {"bfloat16": depth_runs[net, "default"][lr], "float32": run}
+    rows[NAMES[net], lr] = {f"training loss, {kind}": run.history[-1]["train_loss"] for kind, run in both.items()}
+    rows[NAMES[net], lr] |= {f"validation accuracy, {kind}": run.metrics["val_acc"] for kind, run in both.items()}
+RESULTS |= {
+    f"float32.{net}.{measure}": float(pick(value(full_precision[net, lr]) for lr in DEPTH_RATES))
+    for net in ("vgg16c", "vgg_deep")
+    for measure, pick, value in (
+        ("train_loss", min, lambda run: run.history[-1]["train_loss"]),
+        ("val_acc", max, lambda run: run.metrics["val_acc"]),
+    )
+}
+shown(pd.DataFrame(rows).T)
+
+# %% [markdown]
+# In float32 nothing changes: the lowest training losses are {{float32.vgg16c.train_loss:.4f}} (VGG-16C) and {{float32.vgg_deep.train_loss:.4f}} (VGG-Deep), the
+# best validation accuracies {{float32.vgg16c.val_acc:.1%}} and {{float32.vgg_deep.val_acc:.1%}}: one answer for all photos. Float32 has 24 binary digits, enough to keep these differences, so it is not rounding that stops the
+# training, but how small they and their gradients are.
 
 # %% [markdown]
 # ## 4. Comparison with VGG-16C and ResNet-18
@@ -778,7 +830,7 @@ print(*final.values(), sep="\n")
 # %%
 fig, ax = plot_history(final, "loss", "cross-entropy")
 ax.axhline(math.log(3), color="gray", lw=1, ls=":")
-ax.set_ylim(0, 1.7)
+ax.set_ylim(bottom=0)
 ax.legend(ncols=2, loc="upper right")
 plt.show()
 
@@ -787,8 +839,9 @@ plt.show()
 # the epoch whose weights were kept; the dotted line is $\ln 3$). VGG-Deep ran for {{vgg_deep.epochs}} epochs, Part I's
 # networks for {{a1_part_1/vgg16c.epochs}}. After as many
 # epochs the training losses are {{same.vgg_deep_loss:.3f}} (VGG-Deep), {{same.vgg16c_loss:.3f}} (VGG-16C) and
-# {{same.resnet18_loss:.3f}} (ResNet-18). VGG-Deep stands highest although it alone has photos of 64 pixels by then and no dropout; it also has no
-# momentum. (Part I's networks stay at 32 pixels for eight epochs: their validation losses swing for that reason.)
+# {{same.resnet18_loss:.3f}} (ResNet-18). VGG-Deep stands highest although it alone has photos of 64 pixels by then and, unlike VGG-16C, no dropout; it also has no
+# momentum. (Part I's networks stay at 32 pixels for eight epochs and are validated at 64: probably that is why their validation
+# losses swing.)
 
 # %%
 fig, ax = plot_history(final, "acc", "accuracy")
@@ -798,7 +851,7 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:all_accuracy}}.** Accuracy of the three networks per epoch, drawn as in Figure {{fig:all_loss}}.
-# In training accuracy ResNet-18 leads throughout. VGG-Deep begins above VGG-16C, whose rate is still rising and which has dropout, is level with
+# In training accuracy ResNet-18 leads in all but {{same.resnet18_behind}} of {{a1_part_1/resnet18.epochs}} epochs. VGG-Deep begins above VGG-16C, whose rate is still rising and which has dropout, is level with
 # it in epoch 2 and behind from epoch 3 on. ResNet-18 passes VGG-Deep's final
 # training accuracy in epoch {{same.resnet18_passes}}, VGG-16C in epoch {{same.vgg16c_passes}}. Validation cannot be compared at equal epochs, since the
 # networks see other resolutions then.
@@ -808,14 +861,14 @@ epochs = len(deep.history)
 reached = deep.history[-1]["train_acc"]
 for name in ("vgg16c", "resnet18"):
     RESULTS[f"same.{name}_passes"] = next((epoch["epoch"] for epoch in final[name].history if epoch["train_acc"] > reached), "none")
+accs = {name: [epoch["train_acc"] for epoch in run.history] for name, run in final.items()}
+RESULTS["same.resnet18_behind"] = sum(one <= other for one, other in zip(accs["resnet18"], accs["vgg16c"]))
 right = {name: torch.from_numpy(run.test_probs).argmax(1) == y_test for name, run in final.items()}
 rows = {}
 for name, run in final.items():
-    best_so_far = max(epoch["val_acc"] for epoch in run.history[:epochs])
-    RESULTS |= {f"same.{name}_loss": run.history[:epochs][-1]["train_loss"], f"same.{name}_val_acc": best_so_far}
+    RESULTS[f"same.{name}_loss"] = run.history[:epochs][-1]["train_loss"]
     rows[NAMES[name]] = {
         "epochs": len(run.history),
-        f"best val acc in {epochs} epochs": f"{best_so_far:.4f}",
         "test accuracy": f"{run.metrics['test_acc']:.4f}",
         "95% interval": "{:.4f} to {:.4f}".format(*wilson_interval(run.metrics["test_acc"], len(y_test))),
         "test loss": f"{run.metrics['test_loss']:.4f}",
@@ -831,11 +884,42 @@ pd.DataFrame.from_dict(rows, orient="index")
 # ResNet-18 {{a1_part_1/resnet18.test_acc:.1%}}. VGG-16C is right where VGG-Deep is wrong on {{pair.vgg16c.only_other}}
 # photos, the reverse holds for {{pair.vgg16c.only_deep}} (McNemar's exact test: p = {{pair.vgg16c.p}}). This is what was
 # asked for, and no measure of depth alone: Part I's networks had momentum, a one-cycle schedule, label smoothing, weight
-# decay, dropout (VGG-16C), larger batches, more epochs, and a resolution schedule in which their first eight epochs are all at 32 pixels. Within the first {{vgg_deep.epochs}} epochs the best validation accuracies are
-# {{same.vgg_deep_val_acc:.1%}}, {{same.vgg16c_val_acc:.1%}} and {{same.resnet18_val_acc:.1%}}. Under the same plain
-# recipe (3.5, one short run each) VGG-16C, VGG-Deep and ResNet-18 reach {{depth.vgg16c.he.val_acc:.1%}},
-# {{depth.vgg_deep.he.val_acc:.1%}} and {{depth.resnet18.he.val_acc:.1%}}. So what
-# sets VGG-Deep apart in the long runs is the recipe at least as much as its depth; ResNet-18's lead remains when the recipe is the same.
+# decay, dropout (VGG-16C), larger batches, more epochs, and a resolution schedule in which their first eight epochs are all at 32 pixels.
+#
+# **Depth or recipe?** VGG-16C, without dropout, is trained once more, now with VGG-Deep's recipe: the same photos, plain SGD,
+# {{vgg_deep.epochs}} epochs, the same resolutions, and the best of the same three rates (3.5), which is
+# {{plain.lr:g}} for it. It serves a comparison only, so the test part is left alone.
+
+# %%
+train_and_val = ImageSplits(photos, {part: split[part] for part in ("train", "val")}, DEVICE)
+plain_rate = depth["vgg16c", "he"].record["config"]["recipe"]["lr"]
+plain_vgg = fit_or_load(
+    "studies/plain", partial(make_vgg, dropout=0.0), replace(DEEP_RECIPE, lr=plain_rate), train_and_val, verbose=False
+)
+rows = {}
+for name, run in {"VGG-Deep, plain recipe": deep, "VGG-16C, plain recipe": plain_vgg, "VGG-16C, Part I's recipe": vgg}.items():
+    keys = ("train_loss", "train_acc", "val_loss", "val_acc")
+    rows[name] = {key.replace("_", " "): run.metrics[key] for key in keys}
+RESULTS |= {f"plain.{key}": plain_vgg.metrics[key] for key in keys} | {"plain.lr": plain_rate}
+RESULTS |= {f"vgg_deep.{key}": deep.metrics[key] for key in keys}
+n_val = len(split["val"])
+errors = [run.metrics["val_acc"] * (1 - run.metrics["val_acc"]) / n_val for run in (plain_vgg, deep)]
+RESULTS |= {
+    "plain.recipe_points": 100 * (vgg.metrics["val_acc"] - plain_vgg.metrics["val_acc"]),
+    "plain.depth_points": 100 * (plain_vgg.metrics["val_acc"] - deep.metrics["val_acc"]),
+    "plain.depth_se_points": 100 * sum(errors) ** 0.5,
+    "plain.vgg16c_val_acc": vgg.metrics["val_acc"],
+}
+RESULTS |= {f"plain.val_acc_{end}": value for end, value in zip(("low", "high"), wilson_interval(plain_vgg.metrics["val_acc"], n_val))}
+shown(pd.DataFrame.from_dict(rows, orient="index"))
+
+# %% [markdown]
+# With VGG-Deep's recipe VGG-16C gets {{plain.val_acc:.1%}} of the validation photos right (95% interval {{plain.val_acc_low:.1%}} to
+# {{plain.val_acc_high:.1%}}), VGG-Deep {{vgg_deep.val_acc:.1%}}, and VGG-16C with Part I's recipe {{plain.vgg16c_val_acc:.1%}}. So the recipe accounts for
+# {{plain.recipe_points:.1f}} of the points between Part I's VGG-16C and VGG-Deep, and the four layers for {{plain.depth_points:.1f}}, with a standard error of
+# {{plain.depth_se_points:.1f}} from the photos alone (one run each): a price of depth is possible and small. In the short runs of 3.5, at 32 pixels, the order of the two
+# was the other way round ({{depth.vgg16c.he.val_acc:.1%}} and {{depth.vgg_deep.he.val_acc:.1%}}). What sets VGG-Deep apart from Part I's networks is the
+# recipe. ResNet-18's lead remains in 3.5, where the recipe is the same ({{depth.resnet18.he.val_acc:.1%}}).
 
 # %% [markdown]
 # ### 4.2 Shortcuts and the flow of gradients  <!-- rubric: II.4b -->
@@ -873,8 +957,10 @@ plt.show()
 # In the VGGs that learn, the slope upwards at iteration 0 is gone by the end; in those that do not, hardly anything moves.
 #
 # **Shortcuts or batch norm?** A residual network has both. Which of the two keeps the gradient up can be seen without any
-# training: four fresh versions of ResNet-18, with and without shortcuts, with and without batch norm. Since batch norm makes
-# a *weight's* gradient depend on that weight's own size (6.4), the gradient of the convolutions' *outputs* is compared.
+# training: four fresh versions of ResNet-18, with and without shortcuts, with and without batch norm. Compared is the
+# gradient of the convolutions' *outputs*, the signal itself: a weight's gradient has the layer's fan-in and input in it, too
+# (6.2). Before a batch norm either is inversely proportional to the size of the weights (6.4); that factor is nearly the same in all
+# layers of a network, so it cancels in the ratio to the deepest.
 
 # %%
 FLOWS = {
@@ -890,7 +976,7 @@ flows = {
 }
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
 for ax, init in zip(axes, ("default", "he")):
-    for label, color in zip(FLOWS, ("#0072B2", "#E69F00", "#009E73", "#D55E00")):
+    for label, color in zip(FLOWS, sns.color_palette("Dark2")):
         table = flows[label, init]
         passed = table.loc[table.index.str.startswith("conv"), "output"]
         ax.semilogy(range(1, len(passed) + 1), passed / passed.iloc[-1], "o-", ms=3, color=color, label=label)
@@ -913,8 +999,10 @@ plt.show()
 # {{flow.he.batch_norm_only:.2g}} and {{flow.he.shortcuts_and_batch_norm:.2g}}. So against
 # the default's vanishing batch norm suffices alone, and overshoots: the gradient *grows* towards the input, by {{flow.default.batch_norm_growth:.0%}} a layer.
 # Shortcuts alone leave one part in {{flow.default.shortcuts_loss:.0f}}, over layers that otherwise leave less than a millionth. From He's nothing needed saving;
-# there either ingredient alone makes the gradient grow thirteenfold, and both together half as much. A residual network's
-# gradients are healthy from any start because of *both*, and batch norm has the larger part in it.
+# there either ingredient alone makes the gradient grow thirteenfold, and both together half as much. So of the two batch norm is
+# the one that makes the start matter little, and shortcuts keep its growth in bounds. (One draw of weights, {{signal.photos}} photos, two
+# initialisations, no training.) The saw-teeth of the curves with shortcuts: odd convolutions close a block and get the
+# gradient of its sum directly, even ones only through the odd one behind them.
 
 # %% [markdown]
 # ## 5. Six investigations
@@ -926,7 +1014,9 @@ plt.show()
 # learning rate*, chosen among {{small.rates}} with seed 0 on validation accuracy, and then {{small.seeds}} seeds; without
 # that, a ranking of variants is one of how well they happen to suit a common rate. Choosing with a seed that is then
 # reported favours all variants roughly alike. Tables give mean and standard deviation over the seeds, of the epoch with the best
-# validation accuracy.
+# validation accuracy; that is the accuracy that the text gives, while figures show every epoch. Where the text gives a p-value, it is
+# that of a t test of the difference to the base network, with the seeds' spread pooled over a study's variants. It knows only the seeds:
+# that all variants face the same {{small.val:,}} photos is not in it.
 
 # %%
 from a1.models.small import ACTIVATIONS, POOLS, EQUAL_COST, SmallVGG
@@ -949,6 +1039,7 @@ def tune_and_repeat(variants):
     runs = {(label, seed): (make, replace(SMALL_RECIPE, lr=best[label], seed=seed)) for label, make in variants.items() for seed in SMALL_SEEDS}
     table = run_study("small", runs, small_photos, unit_counter).assign(lr=lambda rows: rows["variant"].map(best))
     small_runs.extend([*tuning["run"], *table["run"]])
+    display(tuning.pivot_table("val_acc", "variant", "lr", sort=False).rename_axis(columns="seed 0, validation accuracy at learning rate").round(4))
     return table
 
 def small_table(study, table, variants):
@@ -965,7 +1056,11 @@ def small_table(study, table, variants):
         RESULTS.update({f"small.{label}.{key}": float(row[column]) for key, column in keys.items()})
         RESULTS.update({f"small.{label}.{key.replace(' ', '_')}": int(row[key]) for key in ("conv parameters", "parameters")})
     sd = float((rows["val_acc, sd"] ** 2).mean() ** 0.5)  # pooled over the variants
-    RESULTS[f"{study}.noise_points"] = 100 * sd * (2 / len(SMALL_SEEDS)) ** 0.5  # of a difference of two means
+    RESULTS[f"{study}.noise_points"] = noise = 100 * sd * (2 / len(SMALL_SEEDS)) ** 0.5  # of a difference of two means
+    freedom, base = len(rows) * (len(SMALL_SEEDS) - 1), rows.index[0]
+    for label in rows.index[1:]:
+        points = 100 * (rows.loc[base, "val_acc, mean"] - rows.loc[label, "val_acc, mean"])
+        RESULTS[f"{study}.{label}_p"] = float(2 * stats.t.sf(abs(points) / noise, freedom))
     return rows
 
 small_runs = []
@@ -1018,7 +1113,7 @@ shown(kernel_table, FORMATS)
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.8))
-for label, color in zip(KERNELS, ("#444444", "#0072B2", "#D55E00", "#0072B2", "#D55E00")):
+for label, color in zip(KERNELS, ("#444444", *sns.color_palette("Dark2", 2) * 2)):
     row, narrow = kernel_table.loc[label], label.endswith("narrow")
     cost = row["multiply-adds, M"] * {"5x5_narrow": 1.06, "7x7_narrow": 1.12}.get(label, 1)  # side by side
     accs = kernels.loc[kernels["variant"] == label, "val_acc"]
@@ -1026,6 +1121,8 @@ for label, color in zip(KERNELS, ("#444444", "#0072B2", "#D55E00", "#0072B2", "#
     mark = dict(marker="s", mfc="white") if narrow else dict(marker="o", mfc=color)
     ax.plot(cost, row["val_acc, mean"], ls="", ms=9, color=color, label=label.replace("_", ", "), **mark)
 ax.set(xscale="log", xlabel="multiply-adds per photo, millions", ylabel="validation accuracy")
+ax.set_xticks([10, 20, 30, 50], ["10", "20", "30", "50"])
+ax.set_xticks([], minor=True)
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
@@ -1034,9 +1131,11 @@ plt.show()
 # hollow ones the narrow networks (drawn slightly to the right of their cost, which is that of 3x3). 3x3 reaches
 # {{small.3x3.acc:.1%}}, 5x5 {{small.5x5.acc:.1%}}, 7x7 {{small.7x7.acc:.1%}}; at equal cost 5x5
 # {{small.5x5_narrow.acc:.1%}} and 7x7 {{small.7x7_narrow.acc:.1%}}. The difference of two means has a standard error of
-# about {{kernel.noise_points:.1f}} points from the seeds, and all share the same {{small.val:,}} photos. The full-width
-# 5x5 is within twice that of 3x3; the other three are {{kernel.7x7_points:.1f}} (7x7), {{kernel.5x5_narrow_points:.1f}} and
-# {{kernel.7x7_narrow_points:.1f}} points below it, more than twice. No larger kernel is better.
+# about {{kernel.noise_points:.1f}} points from the seeds. 5x5 at full width is {{kernel.5x5_points:.1f}} points below 3x3
+# (p = {{kernel.5x5_p:.2f}}), 7x7 {{kernel.7x7_points:.1f}} (p = {{kernel.7x7_p:.3f}}), the narrow ones
+# {{kernel.5x5_narrow_points:.1f}} (p = {{kernel.5x5_narrow_p:.3f}}) and {{kernel.7x7_narrow_points:.1f}} (p = {{kernel.7x7_narrow_p:.3f}}). With four
+# comparisons a p below 0.05/4 is asked for; only the narrow 7x7 gets there, just so. So no larger kernel is better, one is worse, and two
+# more probably are.
 #
 # **Receptive field.** It grows by (kernel - 1) times the distance between neighbouring positions, which each pooling
 # doubles: behind the third convolution a unit sees {{small.3x3.field}} pixels with 3x3 kernels, {{small.5x5.field}} with
@@ -1046,8 +1145,7 @@ plt.show()
 # multiply-adds; stacking small kernels buys the same field for less, and a non-linearity with each layer (two 3x3 layers
 # see 5x5 for 18/25 of the weights, three see 7x7 for 27/49), which is VGG's idea. Stacking itself is not
 # tried here (all five have three layers). What shows is that on photos of 32 pixels nothing is gained by the wider view: 7x7
-# costs {{kernel.7x7_cost:.1f}} times as much and is the poorer network, and at equal cost it is better to have more filters than larger
-# ones.
+# costs {{kernel.7x7_cost:.1f}} times as much and is no better, and at equal cost more filters are probably worth more than larger ones.
 
 # %% [markdown]
 # ### 5.2 (b) 1x1 convolutions  <!-- rubric: II.5b -->
@@ -1083,10 +1181,10 @@ summary(POINTWISE["bottleneck"](), (1, 3, 32, 32), col_names=("output_size", "nu
 # {{small.bottleneck.acc:.1%}} against {{small.none.acc:.1%}}. The added layers cost {{pointwise.added:.0%}} more
 # parameters and give {{small.added.acc:.1%}}. The standard error of a difference is about {{pointwise.noise_points:.1f}}
 # points. So the bottleneck
-# is a trade: {{pointwise.cost_saved:.0%}} of the computation for {{pointwise.bottleneck_points:.1f}} points. The added layers are none: they cost more and
-# lose {{pointwise.added_points:.1f}} points, and since the training accuracy is lower, too ({{small.added.train_acc:.1%}} against
-# {{small.none.train_acc:.1%}}), that is no overfitting: six convolutions fit worse in
-# {{small.epochs}} epochs than three do. It would suit this notebook's story if that were for want of batch norm or shortcuts; it was not tried with them. In this network the first linear layer holds most of the
+# is a trade: {{pointwise.cost_saved:.0%}} of the computation for {{pointwise.bottleneck_points:.1f}} points (p = {{pointwise.bottleneck_p:.3f}}). The added layers
+# are none: they cost more and end {{pointwise.added_points:.1f}} points lower (p = {{pointwise.added_p:.2f}}, borderline), and since the training
+# accuracy is lower, too ({{small.added.train_acc:.1%}} against {{small.none.train_acc:.1%}}), that is no overfitting: six convolutions
+# fit worse in {{small.epochs}} epochs than three do. It would suit this notebook's story if that were for want of batch norm or shortcuts; it was not tried with them. In this network the first linear layer holds most of the
 # {{small.none.parameters:,}} parameters, so what 1x1 layers save of the whole is less than what they save of the
 # convolutions.
 
@@ -1113,12 +1211,12 @@ plot_studies(poolings, POOLINGS)
 plt.show()
 
 # %% [markdown]
-# **Figure {{fig:pooling}}.** Training loss and validation accuracy: mean and range over {{small.seeds}} seeds. Max
-# pooling ends at {{small.max.acc:.1%}}, average pooling at {{small.avg.acc:.1%}}: a difference of
-# {{pooling.lead_points:.1f}} points with a standard error of about {{pooling.noise_points:.1f}}. That is just two
-# standard errors, in favour of the maximum, which also fits the training photos better ({{small.max.train_acc:.1%}} and
-# {{small.avg.train_acc:.1%}}). The average is ahead in training loss up to the sixth epoch; but its rate is the lower one, {{small.avg.lr:g}} to
-# {{small.max.lr:g}}, and under one cycle a high rate pays late.
+# **Figure {{fig:pooling}}.** Training loss and validation accuracy: mean and range over {{small.seeds}} seeds. In their best
+# epochs max pooling reaches {{small.max.acc:.1%}}, average pooling {{small.avg.acc:.1%}}: a difference of
+# {{pooling.lead_points:.1f}} points with a standard error of about {{pooling.noise_points:.1f}} (p = {{pooling.avg_p:.2f}}): the maximum may be
+# better, {{small.seeds}} seeds do not settle it. It also fits the training photos better ({{small.max.train_acc:.1%}} and
+# {{small.avg.train_acc:.1%}}). The average is ahead in training loss in most of the first six epochs; but its rate is the lower one, {{small.avg.lr:g}} to
+# {{small.max.lr:g}}, and under one cycle a high rate may pay late.
 #
 # **When which.** Max pooling asks *whether* a feature occurs: robust to shifts within the window and to everything weaker
 # around, good where a class is told by the presence of a texture or part, as here. Average pooling asks *how much* of it
@@ -1147,6 +1245,7 @@ activations = tune_and_repeat(ACTS)
 
 # %%
 activation_table = small_table("activation", activations, ACTS).drop(columns=["conv parameters", "parameters", "multiply-adds, M"])
+POSITIONS = {"act1": 32**2, "act2": 16**2, "act3": 8**2, "act4": 1}  # of a unit in each layer
 extra = {}
 for name in ACTS:
     runs = activations.loc[activations["variant"] == name, "run"]
@@ -1157,11 +1256,13 @@ for name in ACTS:
         "epochs until then": float(np.mean([epoch for epoch in reached if epoch] or [np.nan])),
         "silent units": units["silent"].sum() / len(runs),
         "dead units": units["dead"].sum() / len(runs),
-        "flat share": np.average(units["flat"], weights=units["units"]),
+        "flat share": np.average(units["flat"], weights=units["units"] * units["layer"].map(POSITIONS)),
     }
     keys = ("reached", "epochs", "silent", "dead", "flat")
     RESULTS |= {f"act.{name}.{key}": float(value) for key, value in zip(keys, extra[name].values())}
 RESULTS["activation.range_points"] = 100 * float(np.ptp([RESULTS[f"small.{name}.acc"] for name in ACTS]))
+tried = [fit_or_load("studies/small", ACTS["relu"], replace(SMALL_RECIPE, lr=lr), small_photos, verbose=False, recorder=unit_counter) for lr in SMALL_RATES]
+RESULTS["act.relu.dead_by_rate"] = ", ".join(str(sum(layer["dead"] for layer in run.record["recorded"])) for run in tried)
 RESULTS |= {"act.target": TARGET_ACC, "act.units": int(units["units"].sum() / len(runs))}
 shown(activation_table.join(pd.DataFrame(extra).T), FORMATS)
 
@@ -1175,10 +1276,11 @@ plt.show()
 # dotted line is the target of {{act.target:.0%}}. ReLU reaches {{small.relu.acc:.1%}}, Leaky ReLU
 # {{small.leaky_relu.acc:.1%}}, ELU {{small.elu.acc:.1%}}, GELU {{small.gelu.acc:.1%}}, with a standard error of about
 # {{activation.noise_points:.1f}} points for a difference. They need {{act.relu.epochs:.1f}},
-# {{act.leaky_relu.epochs:.1f}}, {{act.elu.epochs:.1f}} and {{act.gelu.epochs:.1f}} epochs to the target (ReLU at the
-# rate {{small.relu.lr:g}}, GELU at {{small.gelu.lr:g}}: in the first epochs the curves show rates as much as activations). Of {{act.units}}
-# units {{act.relu.dead:.1f}} are dead with ReLU on average, {{act.leaky_relu.dead:.1f}}, {{act.elu.dead:.1f}} and
-# {{act.gelu.dead:.1f}} with the others. Dead units exist here, but they are no problem: with one in twenty dead ReLU is
+# {{act.leaky_relu.epochs:.1f}}, {{act.elu.epochs:.1f}} and {{act.gelu.epochs:.1f}} epochs to the target, which whole epochs and
+# {{small.seeds}} seeds cannot tell apart (and ReLU has the rate {{small.relu.lr:g}}, GELU {{small.gelu.lr:g}}: the first
+# epochs show rates as much as activations). Of {{act.units}} units {{act.relu.dead:.1f}} are dead with ReLU on average,
+# {{act.leaky_relu.dead:.1f}}, {{act.elu.dead:.1f}} and {{act.gelu.dead:.1f}} with the others. Mostly the rate kills them: with seed 0 ReLU
+# has {{act.relu.dead_by_rate}} dead units at the rates {{small.rates}}. They are no problem here: with one unit in twenty dead ReLU is
 # not behind the three that have none; the four accuracies lie within {{activation.range_points:.1f}} points, less than one standard error. More telling is how often
 # ReLU is silent without being dead: at {{act.relu.flat:.0%}} of all (unit, position, photo) it passes no gradient, and the
 # network learns through the rest. The choice of activation matters where layers are many (6.2); here it does not.
@@ -1253,13 +1355,13 @@ RESULTS["filters.n"] = len(filters["vgg16c"])
 shown(pd.DataFrame(rows), rest="{:.3g}")
 
 # %% [markdown]
-# Counting helps where looking tempts. A filter is *mostly colour* if less than half of its energy (sum of squares) treats
+# Looking alone would see patterns in noise, so they are counted. A filter is *mostly colour* if less than half of its energy (sum of squares) treats
 # the three channels alike, and *mostly even* if more than half treats its nine pixels alike. Of {{filters.n}} filters
 # {{filters.vgg16c.trained.colour}} are mostly colour in VGG-16C and {{filters.resnet18.trained.colour}} in ResNet-18;
 # {{filters.vgg16c.trained.even}} and {{filters.resnet18.trained.even}} mostly even. The baseline is what the seed gives back, the
 # same filters before training: {{filters.vgg16c.fresh.colour}} and {{filters.resnet18.fresh.colour}} mostly colour,
-# {{filters.vgg16c.fresh.even}} and {{filters.resnet18.fresh.even}} even, since three random channels rarely agree. So the
-# noise is no impression. VGG-16C's filters *are* their random start: the median cosine between a filter before and after {{a1_part_1/vgg16c.epochs}}
+# {{filters.vgg16c.fresh.even}} and {{filters.resnet18.fresh.even}} even, since three random channels rarely agree.
+# So VGG-16C's filters do not only look like noise: they *are* their random start. The median cosine between a filter before and after {{a1_part_1/vgg16c.epochs}}
 # epochs is {{filters.vgg16c.trained.cosine:.2f}}, only the norm has gone from {{filters.vgg16c.fresh.norm:.2f}} to {{filters.vgg16c.trained.norm:.2f}}, as weight decay
 # would have it. ResNet-18's have turned (cosine {{filters.resnet18.trained.cosine:.2f}}) and grown, from {{filters.resnet18.fresh.norm:.2f}} to
 # {{filters.resnet18.trained.norm:.2f}}. A network can be right on {{a1_part_1/vgg16c.test_acc:.1%}} of the photos without ever learning its first layer:
@@ -1323,12 +1425,12 @@ pd.DataFrame(rows)
 # {{cost.vgg16c.linear_share:.0%}} are in its linear layers, ResNet-18 {{cost.resnet18.parameters:,}} with next to none
 # there: it averages over positions where VGG has a 4096-unit layer. In computation they are nearer to each other,
 # {{cost.vgg_deep.mult_adds_m:,.0f}}, {{cost.vgg16c.mult_adds_m:,.0f}} and {{cost.resnet18.mult_adds_m:,.0f}} million
-# multiply-adds a photo: a convolution uses each weight at every position, a linear layer once. In training it keeps
+# multiply-adds a photo: a convolution uses each weight at every position, a linear layer once. In training ResNet-18 keeps
 # {{cost.resnet18.activations_mb:.1f}} MB of activations a photo (autograd's own list; VGG-16C
-# {{cost.vgg16c.activations_mb:.1f}}, VGG-Deep {{cost.vgg_deep.activations_mb:.1f}}): batch norm needs its input as well
-# as its output. So what fills the memory differs: at a batch of 128 ResNet-18 needs {{cost.resnet18.batch_mb:,.0f}} MB
+# {{cost.vgg16c.activations_mb:.1f}}, VGG-Deep {{cost.vgg_deep.activations_mb:.1f}}): each batch norm keeps its input, besides the
+# ReLU's output that the next convolution keeps. So what fills the memory differs: at a batch of 128 ResNet-18 needs {{cost.resnet18.batch_mb:,.0f}} MB
 # for activations and {{cost.resnet18.state_mb:,.0f}} MB for weights, gradients and momentum, VGG-Deep
-# {{cost.vgg_deep.batch_mb:,.0f}} and {{cost.vgg_deep.state_mb:,.0f}} MB. The four extra layers of VGG-Deep weigh in
+# {{cost.vgg_deep.batch_mb:,.0f}} and {{cost.vgg_deep.state_mb:,.0f}} MB (a third less with plain SGD, which has no momentum). The four extra layers of VGG-Deep weigh in
 # parameters, hardly in activations: their maps have 4x4 positions.
 
 # %% [markdown]
@@ -1336,27 +1438,34 @@ pd.DataFrame(rows)
 #
 # ### 6.1 Reading the gradient plots  <!-- rubric: II.6a -->
 #
-# **From PyTorch's default: yes.** Before the first step the gradient of conv1's output is
-# {{theory.default.backward_measured:.1g}} of that of conv17's, and its weights get {{signal.default.weight_first:.1g}} where
-# fc3's get {{signal.default.fc3:.1g}}. **From Xavier's: the signals do**, by {{theory.xavier.backward_measured:.1g}}, and the weights' gradients
-# are low at all layers alike. **From He's at 64 pixels: no**, {{theory.he.backward_measured:.2f}}.
+# **Do gradients vanish?** Before the first step it depends on the initialisation. Of the gradient at conv17's output, conv1's output receives
+# {{theory.default.backward_measured:.1g}} from PyTorch's default, {{theory.xavier.backward_measured:.1g}} from Xavier's and
+# {{theory.he.backward_measured:.2f}} from He's (Figure {{fig:signals}}). So from the default they vanish; conv1's weights get
+# {{signal.default.weight_first:.1g}} where fc3's get {{signal.default.fc3:.1g}}. From Xavier's the signals vanish in both directions, so the
+# weights' gradients are low at all layers alike. From He's nothing vanishes.
 #
-# In VGG-Deep's own run (He's, 32 pixels at first) layer 10's norm is {{norm.start.conv10_over_conv2:.3g}} times layer 2's at
-# iteration 0 and {{norm.end.conv10_over_conv2:.3g}} times at the end. That pair is a 1x1 layer and a 3x3 one; conv9, its 3x3
-# neighbour, has {{norm.start.conv9_over_conv2:.3g}} and {{norm.end.conv9_over_conv2:.3g}} times layer 2's. Between conv2 and conv17
-# the factor is {{norm.start.conv17_over_conv2:.3g}} at iteration 0, {{norm.small.conv17_over_conv2:.3g}} at the end of the 32-pixel
-# epochs and {{norm.end.conv17_over_conv2:.3g}} at the very end. The classifier's last layer has
-# {{norm.start.fc3_over_conv1:.3g}} times conv1's norm at iteration 0 and {{norm.end.fc3_over_conv1:.3g}} times at the end.
+# **Layer 2 against layer 10.** In VGG-Deep's own run (He's, 32 pixels at first) layer 2's norm is {{norm.start.conv2_over_conv10:.2g}} times
+# layer 10's at iteration 0 and {{norm.end.conv2_over_conv10:.2g}} times at the end. That pair is a 3x3 layer and a 1x1 one; against conv9,
+# a 3x3 neighbour, it is {{norm.start.conv2_over_conv9:.2g}} and {{norm.end.conv2_over_conv9:.2g}} times. Conv17 has
+# {{norm.start.conv17_over_conv2:.2g}} times conv2's norm at iteration 0, {{norm.small.conv17_over_conv2:.2g}} times at the end of the 32-pixel
+# epochs and {{norm.end.conv17_over_conv2:.2g}} times at the very end. The classifier's last layer has
+# {{norm.start.fc3_over_conv1:.2g}} times conv1's norm at iteration 0 and {{norm.end.fc3_over_conv1:.2g}} times at the end.
 # So in training the smallest
 # gradients are those of the 1x1 layers and of the classifier ({{norm.end.smallest}}: {{norm.end.conv13:.2g}}, fc2: {{norm.end.fc2:.2g}}
 # at the very end), not those of the first layers (conv1 {{norm.end.conv1:.2g}}, conv2 {{norm.end.conv2:.2g}}).
 #
-# The vanishing gradient shows where the initialisation does not prevent it. From PyTorch's default, conv1 gets
+# **How small.** Over {{start.batches}} batches of {{vgg_deep.batch_size}} photos (Figure {{fig:start}}), conv1 gets from PyTorch's default
 # {{start.vgg_deep.default.first:.3g}} in VGG-Deep and {{start.vgg16c.default.first:.3g}} in VGG-16C before the first
-# step, which is {{start.vgg_deep.he_over_default:.3g}} and {{start.vgg16c.he_over_default:.3g}} times less than from
+# step, {{start.vgg_deep.he_over_default:.3g}} and {{start.vgg16c.he_over_default:.3g}} times less than from
 # He's; four layers more cost another factor of {{start.deep_price:.3g}}. There the norm does fall
 # towards the early layers as the handout expects (deepest over first: {{start.vgg_deep.default.ratio:.2g}}), and training from there stays at
 # $\ln 3$ ({{depth.vgg_deep.default.train_loss:.4f}}).
+#
+# **Why sections differ in their numbers.** The gradient of a batch's mean loss depends on the batch. What photos pull different ways averages
+# out: conv1's norm falls with the batch's size, from {{signal.he.weight_first:.2g}} with {{signal.photos}} photos (Figure {{fig:signals}}) to
+# {{start.vgg_deep.he.first:.2g}} with {{vgg_deep.batch_size}} (Figure {{fig:start}}, He's). What they share stays: conv17 has {{signal.he.last:.2g}} and
+# {{start.vgg_deep.he.last:.2g}}. So "deepest over first" is {{signal.he.weight_deep_over_first:.3g}} in the one figure and
+# {{start.vgg_deep.he.ratio:.3g}} in the other, and {{depth.vgg_deep.he.ratio_start:.3g}} at 32 pixels: compare within a figure, not across.
 
 # %%
 RESULTS |= {"bn.xavier_factor": ((27 + 576) / 27) ** 0.5, "bn.default_factor": 6**0.5}
@@ -1439,7 +1548,7 @@ shown(pd.DataFrame.from_dict(rows, orient="index"), rest="{:.2g}")
 # magnitude* for the default: {{theory.default.forward:.1g}} predicted, {{theory.default.forward_measured:.1g}} measured.
 # The default also draws biases, of the size of the weights; they are a floor under which activations cannot fall. That is
 # no comfort: of the input's energy at conv17 only {{signal.default.varies:.1g}} differs from photo to photo (with Xavier's and He's
-# {{signal.xavier.varies:.2g}}), the rest is the biases' and tells the classifier nothing.
+# {{signal.xavier.varies:.2g}}), the rest is the biases' and tells the classifier nothing: probably the better reason why nothing is learned from there.
 #
 # **Slope or level.** A kernel's gradient sums $\delta\,a$ over positions and photos. If the terms have independent signs,
 #
@@ -1543,12 +1652,12 @@ print(*(f"{INIT_NAMES[init]}: kappa from {RESULTS[f'kappa.{init}_min']:.2f} to {
 #   {{small.5x5_narrow.acc:.1%}} and {{small.7x7_narrow.acc:.1%}}. No larger kernel is better, at equal width or equal cost.
 # - **1x1 convolutions.** A bottleneck saves {{pointwise.saved:.0%}} of the convolutions' parameters:
 #   {{small.bottleneck.acc:.1%}} against {{small.none.acc:.1%}}; added layers {{small.added.acc:.1%}}.
-#   Reduction is a fair trade, recombination a loss in so small a network without normalisation.
+#   Reduction is a fair trade; recombination costs more and gains nothing in so small a network without normalisation.
 # - **Pooling.** Max {{small.max.acc:.1%}}, average {{small.avg.acc:.1%}} (standard error of the difference
-#   {{pooling.noise_points:.1f}} points): the maximum, by a hair.
+#   {{pooling.noise_points:.1f}} points, p = {{pooling.avg_p:.2f}}): not settled.
 # - **Activations.** ReLU {{small.relu.acc:.1%}}, Leaky ReLU {{small.leaky_relu.acc:.1%}}, ELU {{small.elu.acc:.1%}}, GELU
-#   {{small.gelu.acc:.1%}}; {{act.relu.dead:.1f}} of {{act.units}} ReLUs dead. No difference that
-#   could be told from noise.
+#   {{small.gelu.acc:.1%}}; {{act.relu.dead:.1f}} of {{act.units}} ReLUs dead, mostly an effect of its
+#   rate. No difference in accuracy that could be told from noise.
 # - **Filters.** Of {{filters.n}} first-layer filters {{filters.vgg16c.trained.colour}} of VGG-16C's and
 #   {{filters.resnet18.trained.colour}} of ResNet-18's are mostly about colour. VGG-16C's still are its random start (cosine
 #   {{filters.vgg16c.trained.cosine:.2f}}), ResNet-18's are learned ({{filters.resnet18.trained.cosine:.2f}}).
@@ -1597,7 +1706,7 @@ print(*(f"{INIT_NAMES[init]}: kappa from {RESULTS[f'kappa.{init}_min']:.2f} to {
 # table shows whether a new training lands within the tolerance.
 
 # %%
-runs = {run.path: run for run in [deep, *(run for runs in depth_runs.values() for run in runs.values()), *small_runs]}
+runs = {run.path: run for run in [deep, plain_vgg, *(run for runs in depth_runs.values() for run in runs.values()), *full_precision.values(), *small_runs]}
 RESULTS |= {
     "minutes": sum(epoch["seconds"] for run in runs.values() for epoch in run.history) / 60,
     "n_runs": len(runs),

@@ -4,14 +4,15 @@
 # **Question.** Is a tweet to an airline negative, neutral or positive? How far do recurrent networks come that learn from
 # ten thousand labelled tweets, and do they beat a linear model that only counts words?
 #
-# **Answer.** On {{n_test:,}} test tweets that have no copy in training, the improved network, a {{improved.described}}, is
-# right in {{improved.test_acc:.1%}} of cases (95% interval {{improved.test_acc_low:.1%}} to {{improved.test_acc_high:.1%}};
-# macro-F1 {{improved.test_macro_f1:.3f}}), three plain LSTM layers in {{baseline.test_acc:.1%}}
-# ({{baseline.test_macro_f1:.3f}}). The linear model reaches {{tfidf_lr.test_acc:.1%}} ({{tfidf_lr.test_macro_f1:.3f}}).
-# On average over {{n_seeds}} seeds it leads by {{improved_vs_tfidf_lr.mean_lead_points:.1f}} points,
-# and only one of the {{n_seeds}} leads is beyond doubt (p = {{improved_vs_tfidf_lr.ps}}); the three together are {{ensemble_vs_tfidf_lr.lead_points:.1f}} ahead
-# (p = {{ensemble_vs_tfidf_lr.p:.2g}}). On random splits, where copies of test tweets may be learned by
-# heart and which other reports use, the same recipe has {{random.improved_acc:.1%}}, the linear model {{random.lr_acc:.1%}}.
+# **Answer.** On {{n_test:,}} test tweets that have no copy in training, the improved network, a bidirectional LSTM on GloVe's
+# word vectors with attention, averages {{improved.mean_test_acc:.1%}} over {{n_seeds}} seeds, and three plain LSTM layers
+# {{baseline.mean_test_acc:.1%}}. Logistic regression on counts of words has {{tfidf_lr.test_acc:.1%}}, a linear support vector
+# machine {{tfidf_svm.test_acc:.1%}}. The seeds reported below are those best on validation: {{improved.test_acc:.1%}} (95%
+# interval {{improved.test_acc_low:.1%}} to {{improved.test_acc_high:.1%}}, macro-F1 {{improved.test_macro_f1:.3f}}) and
+# {{baseline.test_acc:.1%}} ({{baseline.test_macro_f1:.3f}}).
+# The improved network is clearly better than the baseline. Against the linear models the reported network's lead is not
+# significant (p = {{improved_vs_tfidf_lr.p:.2f}} and {{improved_vs_tfidf_svm.p:.2f}}); averaged over seeds it is
+# {{improved_vs_tfidf_lr.mean_lead_points:+.1f}} points over either, and one of the {{n_seeds}} seeds is significant.
 #
 # **Data.** Twitter US airline sentiment, {{n_tweets:,}} tweets. **Runtime.** {{n_runs}} networks, trained for
 # {{training_minutes:.0f}} minutes together on {{improved.device}}. Their records are read here; without the records, or with
@@ -68,6 +69,7 @@ import torch.nn.functional as F
 from filelock import FileLock
 from IPython.display import SVG, Markdown, display
 from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
+from scipy import stats
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
@@ -139,7 +141,7 @@ from a1.results import TOLERANCE, save_results, compare_with_reported
 # %% tags=["toolbox"]
 # @title Figures and tables
 from a1.plots import COLORS, NAMES, use_plot_style, plot_history, plot_confusion, read_events, plot_events, show_svg
-from a1.evaluate import wilson_interval, mcnemar, reported, metrics_table, class_report
+from a1.evaluate import wilson_interval, mcnemar, reported, metrics_table, class_report, median_seconds
 from a1.studies import mean_and_sd, runs_of
 
 # %% [markdown]
@@ -216,6 +218,11 @@ INGREDIENTS = {  # each taken away, or exchanged, alone
     "no averaging": {"averaging": 0.0},
     "n-gram scores added": {"ngrams": True},
 }
+FACTORS = {  # given, alone, to the improved network stripped of all three
+    "GloVe's vectors": {"glove": True},
+    "both directions": {"bidirectional": True},
+    "attention, maximum and mean": {"attention": True, "pooling": True},
+}
 IMPROVED_SEARCH = {
     "hidden_size": {"quick": [8], "full": [32, 128]}[PROFILE],
     "layers": [2],
@@ -239,6 +246,7 @@ MOODS = {"negative": "#D55E00", "neutral": "#777777", "positive": "#0072B2"}
 
 seed_everything(SEED)
 use_plot_style()
+plt.rcParams["axes.axisbelow"] = True  # bars stand before the grid
 if PROFILE == "quick":
     display(Markdown("> **Quick rehearsal.** Numbers in the text are those of the reported full run, not of this one."))
 
@@ -403,18 +411,23 @@ with_words = frame[frame["text"].map(bare).str.count(" ") >= 3]  # whoever says 
 labels_of_copies = with_words.groupby(with_words["text"].map(bare))["label"].agg(["size", "nunique"])
 labels_of_copies = labels_of_copies[labels_of_copies["size"] > 1]
 votes = pd.crosstab(with_words["text"].map(bare), with_words["label"]).to_numpy()  # [texts, classes]
-n_pairs, n_agreeing = (int((n * (n - 1) // 2).sum()) for n in (votes.sum(1), votes))
-largest = frame[groups == pd.Series(groups).mode()[0]]
+votes = votes[votes.sum(1) > 1]
+pairs, agreeing = votes.sum(1) * (votes.sum(1) - 1) // 2, (votes * (votes - 1) // 2).sum(1)  # of each text's labels
+text_agreement = agreeing / pairs if len(votes) else np.ones(1)
+largest = frame.loc[groups == pd.Series(groups).mode()[0], "text"].iloc[0]
+quoted = QUOTED.search(largest)
 RESULTS |= {
     "n_missing": int(missing_values),
     "n_exact": int(frame["text"].duplicated().sum()),
     "n_groups": int(len(set(groups))),
     "n_in_groups": int((sizes > 1).sum()),
     "largest_group": int(sizes.max()),
-    "largest_text": bare(largest["text"].iloc[0])[:40],
+    "largest_text": (quoted[1] if quoted else largest).strip(" ."),
     "copies_disagree": float((labels_of_copies["nunique"] > 1).sum() / max(len(labels_of_copies), 1)),
-    "pairs.n": n_pairs,
-    "pairs.agree": n_agreeing / max(n_pairs, 1),
+    "pairs.n": int(pairs.sum()),
+    "pairs.largest": int(pairs.max(initial=0)),
+    "pairs.agree": float(agreeing.sum() / max(pairs.sum(), 1)),
+    "pairs.agree_by_text": float(text_agreement.mean()),
     "n_copied_texts": len(labels_of_copies),
 }
 print(f"{RESULTS['n_missing']} missing values, {RESULTS['n_exact']} exact copies")
@@ -423,9 +436,10 @@ labels_of_copies.set_axis(["copies", "different labels"], axis=1).sort_values("c
 
 # %% [markdown]
 # {{n_exact}} tweets equal an earlier one exactly, {{n_in_groups}} have a copy or near copy; the largest group,
-# {{largest_group}} tweets, turns around "{{largest_text}}". Copies also measure the labels: of {{n_copied_texts}} texts of
-# four words or more that occur more than once, {{copies_disagree:.0%}} carry different labels, and of the {{pairs.n}} pairs
-# of such equal texts {{pairs.agree:.0%}} agree. Whoever labelled them saw the same words.
+# {{largest_group}} tweets, turns around the headline "{{largest_text}}". Copies also measure the labels: of
+# {{n_copied_texts}} texts of four words or more that occur more than once, {{copies_disagree:.0%}} carry different labels.
+# Two labels of such a text agree in {{pairs.agree_by_text:.0%}} of cases, each text weighing the same. (Of all {{pairs.n}} pairs
+# {{pairs.agree:.0%}} agree, but {{pairs.largest}} of them come from one headline.) Whoever labelled them saw the same words.
 #
 # **What copies are worth.** The same linear model (TF-IDF with logistic regression, 2.5), tested on the same randomly drawn
 # tweets, trained once with their copies and once without them, on equally many tweets. These splits are drawn for this
@@ -452,22 +466,25 @@ def accuracy_without_copies(seeds):
 config = {"data": tweets.fingerprint, "groups": key_of(groups.tolist()), "seeds": list(COPY_SEEDS)}
 copied = compute_or_load("copies", config, partial(accuracy_without_copies, COPY_SEEDS)).result
 gaps = np.subtract(copied["with copies"], copied["without copies"])
+half = float(stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5)  # of the 95% interval
 RESULTS |= {
     "split.n": len(gaps),
     "split.copied": float(np.mean(copied["copied"])),
     "split.with_acc": float(np.mean(copied["with copies"])),
     "split.without_acc": float(np.mean(copied["without copies"])),
     "split.gap_points": 100 * float(gaps.mean()),
-    "split.gap_se_points": 100 * float(gaps.std(ddof=1) / len(gaps) ** 0.5),
+    "split.gap_low_points": 100 * (float(gaps.mean()) - half),
+    "split.gap_high_points": 100 * (float(gaps.mean()) + half),
     "split.spread_points": 100 * float(np.std(copied["without copies"], ddof=1)),
 }
 pd.DataFrame(copied).rename_axis("split").agg(["mean", "std", "min", "max"]).round(4)
 
 # %% [markdown]
-# {{split.copied:.1%}} of random test tweets have a copy in training, and yet they flatter the whole by no more than
-# {{split.gap_points:.2f}} points (standard error {{split.gap_se_points:.2f}}, {{split.n}} splits): {{split.with_acc:.1%}}
-# become {{split.without_acc:.1%}}. That is not clearly more than nothing, for a linear model. (Many copies are a bare "thank you" or a shared headline;
-# whether such tweets are also the easier ones was not measured.) We group them all the same, since a network learns by heart more easily. What moves a score by far more is which tweets happen to be drawn: a standard deviation of
+# {{split.copied:.1%}} of random test tweets have a copy in training. Learning those copies gains {{split.gap_points:.2f}} points
+# ({{split.with_acc:.1%}} against {{split.without_acc:.1%}}; 95% interval {{split.gap_low_points:+.1f}} to
+# {{split.gap_high_points:+.1f}}, {{split.n}} splits): too little to tell from nothing, for a linear model. (Many copies are a bare
+# "thank you" or a shared headline; whether such tweets are also the easier ones was not measured.) We group them all the same,
+# since a network might learn more by heart. What moves a score by more is which tweets happen to be drawn: a standard deviation of
 # {{split.spread_points:.1f}} points, so numbers from different splits are hard to compare at all.
 
 # %%
@@ -544,11 +561,13 @@ from a1.text import TOKENIZERS, Tokens, tokenise
 cut = {name: tokenise(tweets, name) for name in TOKENIZERS}
 tokens = cut["normalised"]
 train_words = [tokens.tweets[row] for row in rows_of["train"]]
+once = np.flatnonzero(~pd.Series(groups[rows_of["train"]]).duplicated())  # one tweet a group of copies
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))
 for label, (name, ax) in enumerate(zip(SENTIMENTS, axes)):
-    counts = Counter(word for row, words in zip(y["train"], train_words) if row == label for word in words)
+    counts = Counter(word for row in once if y["train"][row] == label for word in train_words[row])
     plain = {word: count for word, count in counts.items() if word.isascii() and word.isalpha() and word not in STOPWORDS}
-    cloud = WordCloud(width=600, height=480, background_color="white", colormap="cividis", random_state=SEED)
+    cloud = WordCloud(width=600, height=480, background_color="white", random_state=SEED)
+    cloud.color_func = lambda *_, color=MOODS[name], **__: color
     ax.imshow(cloud.generate_from_frequencies(plain or {"nothing": 1}), interpolation="bilinear")
     ax.set_title(name, color=MOODS[name])
     ax.set_axis_off()
@@ -556,15 +575,16 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:clouds}}.** The most frequent words of each class, larger for more frequent; without stop words, handles,
-# numbers and symbols. Negative tweets talk of service, hours, hold and delays, neutral ones ask
-# (please, need, help, know) and quote a headline ("our fleet's on fleek"), positive ones thank. "Flight" is large in all three: frequency shows what a
-# class talks about, hardly what sets it apart.
+# numbers and symbols, one tweet of each group of copies. Negative tweets talk of service, hours, hold and delays, neutral ones
+# ask (please, need, help, know), positive ones thank. "Flight" is large in all three: frequency shows what a class talks about,
+# hardly what sets it apart.
 
 # %%
 from a1.text import log_odds, drawable
 
 # %%
-odds = log_odds(train_words, y["train"], SENTIMENTS, min_count=max(3, len(train) // 700))
+words_once = [train_words[row] for row in once]
+odds = log_odds(words_once, y["train"][once], SENTIMENTS, min_count=max(3, len(train) // 700))
 fig, axes = plt.subplots(1, 3, figsize=(11, 4))
 for ax, name in zip(axes, SENTIMENTS):
     top = odds[name].nlargest(16)[::-1]
@@ -576,7 +596,8 @@ RESULTS |= {f"odds.{name}": ", ".join(odds[name].nlargest(5).index) for name in 
 
 # %% [markdown]
 # **Figure {{fig:odds}}.** The words and pairs of words that most set a class apart from the other two: log-odds with a
-# Dirichlet prior, in standard deviations (Monroe et al., 2008), which lets neither rare nor ubiquitous words win. Negative:
+# Dirichlet prior, in standard deviations (Monroe et al., 2008), which lets neither rare nor ubiquitous words win. Of each
+# group of copies one tweet counts, or a single headline would rule the neutral panel. Negative:
 # {{odds.negative}}. Neutral: {{odds.neutral}}. Positive: {{odds.positive}}. Complaints are told by negation and
 # waiting, questions by their mark and by links, praise by few words said often. Much of the task is vocabulary, which is why
 # a linear model is a strong opponent here.
@@ -587,7 +608,8 @@ RESULTS |= {f"odds.{name}": ", ".join(odds[name].nlargest(5).index) for name in 
 # #### (a) Tokenizers  <!-- rubric: IV.1.7a -->
 #
 # torchtext and its `get_tokenizer("basic_english")` are retired; its rules are two lines. Five ways to cut a tweet: NLTK's
-# word tokenizer (without the sentence splitter that `word_tokenize` adds, which would need a download), NLTK's
+# word tokenizer (without the sentence splitter that `word_tokenize` adds, which would need a download: so a full stop within
+# a tweet stays stuck to the word before it), NLTK's
 # TweetTokenizer, basic English, and two of our own that *normalise* first. That gives one name each to links, strangers'
 # handles, amounts, times, numbers and emoticons, shortens "soooo", takes hashtags apart where capitals show the seams,
 # and cuts contractions as in the texts that GloVe's word vectors come from. The last one also marks what lower case would
@@ -597,7 +619,11 @@ RESULTS |= {f"odds.{name}": ", ".join(odds[name].nlargest(5).index) for name in 
 from a1.text import build_vocabulary, encode, unknown_rate
 
 # %%
-example = frame["text"].iloc[rows_of["train"][len(train) * 2 // 3]]
+def telling_tweet(wanted):
+    """The shortest training tweet with as many of these normalised tokens as any has."""
+    return min(rows_of["train"], key=lambda row: (-len(wanted & set(tokens.tweets[row])), len(frame["text"][row])))
+
+
 rows = {}
 for name, tokenised in cut.items():
     of_part = {part: [tokenised.tweets[row] for row in rows_of[part]] for part in ("train", "val")}
@@ -617,7 +643,9 @@ for name, tokenised in cut.items():
         "words a tweet": f"{np.mean([len(words) for words in of_part['train']]):.1f}",
         "seconds": f"{tokenised.seconds:.2f}",
     }
-print(example, *(f"{name:14} {' | '.join(TOKENIZERS[name](example))}" for name in cut), sep="\n")
+for wanted in ({"<hashtag>", "<caps>", "<url>"}, {"<elongated>", "<repeat>", "n't", "."}):
+    example = frame["text"][telling_tweet(wanted)]
+    print(example, *(f"{name:14} {' | '.join(TOKENIZERS[name](example))}" for name in cut), "", sep="\n")
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
@@ -631,9 +659,17 @@ pd.DataFrame.from_dict(rows, orient="index")
 # {{tokens.seeds}} seeds on each (2.2), is right in validation for {{tokens.nltk_word_val_acc:.1%}} (word tokenizer),
 # {{tokens.nltk_tweet_val_acc:.1%}} (TweetTokenizer), {{tokens.basic_english_val_acc:.1%}} (basic English),
 # {{tokens.unmarked_val_acc:.1%}} (normalised without marks) and {{tokens.normalised_val_acc:.1%}} (with them); seeds of one
-# tokenizer differ by a standard deviation of {{tokens.sd_points:.1f}} points. We take the normalised words, whose vocabulary
-# fits GloVe best (3.1): five tokenizers within {{tokens.range_points:.1f}} points cannot be ranked by {{tokens.seeds}} seeds each, and the marks
-# gain the baseline nothing.
+# tokenizer differ by a standard deviation of {{tokens.sd_points:.1f}} points, so five within {{tokens.range_points:.1f}} points
+# cannot be ranked by {{tokens.seeds}} seeds each.
+#
+# **The choice** is the normalised words, for their vocabulary: it leaves the fewest words unknown, and
+# {{tokens.normalised_glove:.0%}} of it are among GloVe's 40,000 most frequent words (as at hand), against {{tokens.nltk_word_glove:.0%}},
+# {{tokens.nltk_tweet_glove:.0%}} and {{tokens.basic_english_glove:.0%}} (table in 3.1). Counted by occurrence the order turns
+# round, {{tokens.normalised_glove_used:.0%}} against {{tokens.nltk_word_glove_used:.0%}}, {{tokens.nltk_tweet_glove_used:.0%}} and
+# {{tokens.basic_english_glove_used:.0%}}: `<number>`, `<hashtag>` and their like stand in many tweets and have no vector of
+# their own. By score alone the words without marks would be taken, though their lead is within chance. The marks were kept since they add
+# two words and no more, and the improved network might use them; there, leaving them out changes accuracy by {{ablation.no_marks_gain:+.1f}} points
+# (3.1), within chance as well.
 
 # %% [markdown]
 # #### (b) Vocabulary  <!-- rubric: IV.1.7b -->
@@ -697,9 +733,10 @@ for name, bucketed in (("bucketed", True), ("random", False)):
     RESULTS[f"padding_{name}"] = 1 - sum(real for real, _ in filled) / sum(cells for _, cells in filled)
 fig, ax = plt.subplots(figsize=(7, 2.8))
 ax.hist(length, bins=range(length.max() + 2), color="#777777")
-for value, name in ((RESULTS["length_95"], "95th percentile"), (MAX_LENGTH, "cut here")):
+ax.set_ylim(top=1.15 * ax.get_ylim()[1])
+for value, name, side in ((RESULTS["length_95"], "95th percentile", "right"), (MAX_LENGTH, "cut here", "left")):
     ax.axvline(value, color="black", linewidth=1, linestyle="--")
-    ax.text(value, ax.get_ylim()[1], f" {name}: {value:.0f}", va="top")
+    ax.text(value, ax.get_ylim()[1], f" {name}: {value:.0f} ", va="top", ha=side)
 ax.set(xlabel="words of a training tweet, normalised", ylabel="tweets")
 plt.show()
 
@@ -712,12 +749,13 @@ plt.show()
 # batches hold tweets of like length, and each is padded to its own longest. Of such batches {{padding_bucketed:.0%}} is
 # padding; of random ones {{padding_random:.0%}}; were all padded to the longest tweet, {{padding_to_max:.0%}}.
 #
-# **Impact, measured in 2.4.** Reading 8 words instead of {{max_length}} changes validation accuracy by
-# {{cut.gain_8_points:+.1f}} points, reading 15 by {{cut.gain_15_points:+.1f}}, reading 31 by {{cut.gain_31_points:+.1f}}
-# (standard deviation over seeds {{search.seed_sd_points:.1f}}). Padding in itself changes no result, because the network reads each tweet's state at its
-# last word; a network that reads the last *step* instead falls to {{pad.misread_acc:.1%}} where tweets are padded to
-# {{max_length}}. Truncation is the greater danger of the two: even reading 31 words, which the
-# 95th percentile would suggest, costs more than three standard deviations.
+# **Impact, measured in 2.4.** Against the centre's run of the same seed, reading 8 words instead of {{max_length}} changes
+# validation accuracy by {{cut.same_8_points:+.1f}} points and reading 15 by {{cut.same_15_points:+.1f}} (one seed, whose standard
+# deviation is {{search.seed_sd_points:.1f}}): both clearly cost. Reading 31, one word less than the 95th percentile, changes the
+# mean of {{n_seeds}} seeds by {{cut.gain_31_points:+.1f}} (standard error {{cut.se_points:.1f}}), which chance may explain.
+# Lengths between 31 and {{max_length}} were not tried; {{max_length}} is taken because batches of like length make it nearly
+# free. Padding in itself changes no result, because the network reads each tweet's state at its last word; one that reads the last
+# *step* instead, where tweets are padded to {{max_length}}, changes by {{pad.misread_points:+.1f}} points, with one seed.
 
 # %% [markdown]
 # ### 1.8 Split  <!-- rubric: IV.1.8 -->
@@ -732,9 +770,17 @@ assert not (sides["train"] & sides["val"] or sides["train"] & sides["test"] or s
 assert not {group for group in groups[rows_of["test"]]} & {group for group in groups[rows_of["train"]]}
 assert sorted(np.concatenate(list(rows_of.values())).tolist()) == list(range(len(frame)))
 RESULTS |= {f"n_{part}": len(rows) for part, rows in rows_of.items()}
-pd.DataFrame({part: np.bincount(labels, minlength=3) for part, labels in y.items()}, index=SENTIMENTS)
+RESULTS |= {f"largest_group_{part}": int(sizes[rows].max()) for part, rows in rows_of.items()}
+RESULTS |= {f"negative_{part}": float((labels == 0).mean()) for part, labels in y.items()}
+counts = pd.DataFrame({part: np.bincount(labels, minlength=3) for part, labels in y.items()}, index=SENTIMENTS)
+counts.join((counts / counts.sum()).map("{:.1%}".format).add_suffix(", share"))
 
 # %% [markdown]
+# What is stratified are groups, each under the sentiment of its first tweet, so the shares of tweets differ a little: negative
+# are {{negative_train:.1%}}, {{negative_val:.1%}} and {{negative_test:.1%}}. The largest groups happened to fall into the
+# training part: the largest there has {{largest_group_train}} tweets, in validation {{largest_group_val}}, in test
+# {{largest_group_test}}.
+#
 # {{n_train:,}} tweets to learn from, {{n_val:,}} to choose by, {{n_test:,}} to report on. An accuracy around 80% on the
 # test part has a 95% interval of about ±{{interval_points:.1f}} points, so models that are a point apart can only be told
 # apart tweet by tweet, with a paired test (3.3).
@@ -805,7 +851,7 @@ for label, settings in one_at_a_time(BASELINE, BASELINE_SEARCH).items():
     tries[label, SEED] = baseline_try(settings)
 studies["baseline"] = run_tries("sentiment_baseline", tries)
 found = studies["baseline"].set_index("variant")
-columns = ["parameters", "train_acc", "val_acc", "val_macro_f1", "val_loss", "best_epoch", "seconds"]
+columns = ["parameters", "train_acc", "val_acc", "val_macro_f1", "val_loss", "best_epoch"]
 sized = [label for label in found.index.unique() if label.split()[0] in ("centre", "embedding_size", "hidden_size")]
 found.loc[sized, ["seed", *columns]].round(4)
 
@@ -819,14 +865,15 @@ def pooled_sd(table):
 
 
 def facts_of_search(name, table, sd):
-    """Validation accuracy and macro-F1 of every variant (mean over its seeds), and the spread over seeds."""
+    """Validation accuracy, macro-F1 and loss of every variant (mean over its seeds), and the spread over seeds."""
     facts = {}
     for label, rows in table.groupby("variant", sort=False):
         key = f"{name}.{re.sub(r'[^a-zA-Z0-9]+', '_', label)}"
-        facts |= {f"{key}_acc": float(rows["val_acc"].mean()), f"{key}_macro_f1": float(rows["val_macro_f1"].mean())}
+        facts |= {f"{key}_{measure}": float(rows[f"val_{measure}"].mean()) for measure in ("acc", "macro_f1", "loss")}
     return facts | {
         f"{name}.seed_sd": sd,
         f"{name}.seed_sd_points": 100 * sd,
+        f"{name}.rule_points": 200 * sd * (1 + 1 / len(SEEDS)) ** 0.5,
         f"{name}.tries": len(table),
         f"{name}.minutes": float(table["seconds"].sum() / 60),
     }
@@ -836,9 +883,11 @@ def facts_of_search(name, table, sd):
 # Seeds differ by a standard deviation of {{search.seed_sd_points:.1f}} points. Embeddings of 50, 100
 # and 200 numbers give {{search.embedding_size_50_acc:.1%}}, {{search.centre_acc:.1%}} and
 # {{search.embedding_size_200_acc:.1%}}; 32, 64 and 128 hidden units {{search.hidden_size_32_acc:.1%}},
-# {{search.centre_acc:.1%}} and {{search.hidden_size_128_acc:.1%}}. Only the embedding of 200 lies nearly two
-# standard deviations above the centre, with one seed, and that is what the best of fifteen tries would do by chance; the rule of 2.2 does not take it. Of the centre's parameters most are in the embedding; and a word's vector gets a gradient only where the word occurs, so
-# larger ones have more to memorise with and no more to learn from.
+# {{search.centre_acc:.1%}} and {{search.hidden_size_128_acc:.1%}}. The embedding of 200 looks better than the centre on every
+# validation measure (macro-F1 {{search.embedding_size_200_macro_f1:.3f}} against {{search.centre_macro_f1:.3f}}, loss
+# {{search.embedding_size_200_loss:.3f}} against {{search.centre_loss:.3f}}), but with one seed it does not pass the rule of 2.2,
+# and the best of {{search.tries}} runs may look so by chance. 64 units are kept, since 32 and 128 differ from them by at most
+# {{search.units_gap_points:.1f}} points. In the centre's network {{baseline.embedding_share:.0%}} of the parameters are the embedding's.
 
 # %% [markdown]
 # ### 2.2 Training and tuning  <!-- rubric: IV.2.2 -->
@@ -886,13 +935,14 @@ def best_changes(search, table, sd):
 def on_trial(name, make_try, centre, changes):
     """(settings that go on, a phrase about the trial, its runs or None): all `changes` against the centre, new seeds."""
     if not changes:
-        return centre, "nothing gained enough to be tried", None
+        return centre, "No change passed the rule, so the centre is the final setting.", None
     rivals = {"centre": centre, "changed": centre | changes}
     tries = {(label, seed): make_try(settings, seed) for label, settings in rivals.items() for seed in NEW_SEEDS}
     table = run_tries(name, tries)
     level = table.groupby("variant")["val_acc"].mean()
     verb = "adopted" if level["changed"] > level["centre"] else "not adopted"
-    phrase = f"{level['changed']:.1%} on {len(NEW_SEEDS)} new seeds, the centre {level['centre']:.1%}: {verb}"
+    phrase = f"By the rule {changes_in_words(changes)} was tried: {level['changed']:.1%} on {len(NEW_SEEDS)} new seeds, "
+    phrase += f"the centre {level['centre']:.1%}. It was {verb}."
     return rivals[level.idxmax()], phrase, table
 
 
@@ -903,12 +953,14 @@ def changes_in_words(changes):
 once_each = studies["tokenizers"][studies["tokenizers"]["variant"] != "normalised"]  # that is the centre
 sd = pooled_sd(pd.concat([studies["baseline"], once_each]))
 RESULTS |= facts_of_search("search", studies["baseline"], sd)
+gaps = [abs(RESULTS[f"search.hidden_size_{size}_acc"] - RESULTS["search.centre_acc"]) for size in BASELINE_SEARCH["hidden_size"]]
+RESULTS["search.units_gap_points"] = 100 * max(gaps)
 changes = best_changes(BASELINE_SEARCH, studies["baseline"], sd)
 BASELINE_FINAL, phrase, trial = on_trial("sentiment_baseline", baseline_try, BASELINE, changes)
 if trial is not None:
     studies["baseline_trial"] = trial
 RESULTS |= {"baseline.changes": changes_in_words(changes), "baseline.trial": phrase}
-print("changes:", RESULTS["baseline.changes"], "|", phrase)
+print(phrase)
 
 # %% [markdown]
 # {{search.tries}} runs, {{search.minutes:.0f}} minutes. Learning rates 0.0015, 0.003 and 0.006 give
@@ -917,12 +969,11 @@ print("changes:", RESULTS["baseline.changes"], "|", phrase)
 # {{search.batch_size_64_acc:.1%}} and {{search.centre_acc:.1%}}; ten times the weight decay
 # {{search.weight_decay_0_1_acc:.1%}}; twice the epochs {{search.epochs_14_acc:.1%}}. With class weights accuracy is
 # {{search.balanced_True_acc:.1%}} instead of {{search.centre_acc:.1%}}, macro-F1 {{search.balanced_True_macro_f1:.3f}}
-# instead of {{search.centre_macro_f1:.3f}}. Little matters here: twice the epochs, light dropout and class weights cost about a
-# point, all else stays within two standard deviations of {{search.seed_sd_points:.1f}}. Changed by the rule: {{baseline.changes}};
-# {{baseline.trial}}.
+# instead of {{search.centre_macro_f1:.3f}}. Little matters here: only twice the epochs and class weights differ from the centre by
+# more than two standard errors ({{search.rule_points:.1f}} points for one run against the centre's {{n_seeds}}), and both cost. {{baseline.trial}}
 #
-# **The baseline** is trained with {{n_seeds}} seeds on the chosen settings; the run with the best validation accuracy is the
-# reported one. This is where the test part is read.
+# **The baseline** is trained with {{n_seeds}} seeds on the chosen settings; the run with the best validation accuracy, seed
+# {{baseline.reported_seed}}, is the reported one, whose log follows. This is where the test part is read.
 
 # %%
 all_parts = splits_for(parts=PARTS)
@@ -930,8 +981,9 @@ final_epochs = FINAL_EPOCHS or BASELINE_FINAL["epochs"]
 baseline_runs = []
 for seed in SEEDS:
     make_baseline, baseline_recipe, _ = baseline_try(BASELINE_FINAL | {"epochs": final_epochs}, seed, all_parts)
-    baseline_runs.append(fit_or_load("baseline", make_baseline, baseline_recipe, all_parts, verbose=seed == SEED))
+    baseline_runs.append(fit_or_load("baseline", make_baseline, baseline_recipe, all_parts, verbose=False))
 baseline = max(baseline_runs, key=lambda run: run.metrics["val_acc"])
+print(f"seed {baseline.record['config']['recipe']['seed']}", baseline, *map(epoch_line, baseline.history), sep="\n")
 
 # %% tags=["toolbox"]
 # @title Numbers for the text
@@ -945,15 +997,21 @@ def facts_of_seeds(name, runs, best):
         facts |= {f"{name}.mean_{measure}": float(np.mean(values)), f"{name}.sd_{measure}": float(np.std(values, ddof=1))}
     losses = [epoch["val_loss"] for epoch in best.history]
     return facts | {
+        f"{name}.reported_seed": best.record["config"]["recipe"]["seed"],
         f"{name}.gap_points": 100 * (best.metrics["train_acc"] - best.metrics["test_acc"]),
+        f"{name}.val_gap_points": 100 * (best.metrics["train_acc"] - best.metrics["val_acc"]),
         f"{name}.least_loss_epoch": int(np.argmin(losses)) + 1,
         f"{name}.least_loss": float(min(losses)),
+        f"{name}.rise": float(losses[-1] - min(losses)),
         f"{name}.last_loss": float(losses[-1]),
+        f"{name}.seconds": sum(epoch["seconds"] for epoch in best.history),
         f"{name}.all_minutes": sum(epoch["seconds"] for run in runs for epoch in run.history) / 60,
     }
 
 
 RESULTS |= facts_of_seeds("baseline", baseline_runs, baseline)
+embedded = len(study.vocabulary) * BASELINE_FINAL["embedding_size"]
+RESULTS["baseline.embedding_share"] = embedded / baseline.record["parameters"]
 
 # %%
 fig, ax = plot_history({"baseline": baseline}, "acc", "accuracy")
@@ -977,20 +1035,29 @@ plt.show()
 # ### 2.3 Evaluation  <!-- rubric: IV.2.3 -->
 
 # %%
+def facts_of_classes(name, confusion, report):
+    """What the text says of a network's answers by class."""
+    facts = {
+        f"{name}.n_wrong": int(confusion.sum() - confusion.trace()),
+        f"{name}.neutral_as_negative": int(confusion[1, 0]),
+        f"{name}.negative_as_neutral": int(confusion[0, 1]),
+        f"{name}.opposites": int(confusion[0, 2] + confusion[2, 0]),
+    }
+    for label, mood in enumerate(SENTIMENTS):
+        facts |= {f"{name}.{mood}_right": int(confusion[label, label]), f"{name}.{mood}_said": int(confusion[:, label].sum())}
+        facts |= {f"{name}.{mood}_{what}": float(report.loc[mood, what]) for what in ("precision", "recall", "F1")}
+    return facts
+
+
 display(metrics_table(baseline).round(4))
 predicted = {"baseline": baseline.test_probs.argmax(1)}
 report = class_report(y["test"], predicted["baseline"], SENTIMENTS).rename(columns={"images": "tweets"})
-RESULTS |= {f"baseline.{name}_F1": float(report.loc[name, "F1"]) for name in SENTIMENTS}
 report.round(4)
 
 # %%
 confusion = plot_confusion(y["test"], predicted["baseline"], SENTIMENTS)
-RESULTS |= {
-    "baseline.n_wrong": int(confusion.sum() - confusion.trace()),
-    "baseline.neutral_as_negative": int(confusion[1, 0]),
-    "baseline.negative_as_neutral": int(confusion[0, 1]),
-    "baseline.opposites": int(confusion[0, 2] + confusion[2, 0]),
-}
+RESULTS |= facts_of_classes("baseline", confusion, report)
+RESULTS["baseline.recorded_wrong"] = round((1 - baseline.metrics["test_acc"]) * len(y["test"]))
 
 # %% [markdown]
 # **Figure {{fig:baseline_confusion}}.** Confusion matrix of the baseline on the test part. Accuracy
@@ -1000,6 +1067,10 @@ RESULTS |= {
 # called negative, {{baseline.negative_as_neutral}} negative ones neutral. Opposites are mistaken for each other
 # {{baseline.opposites}} times. F1 is {{baseline.negative_F1:.3f}} for negative, {{baseline.neutral_F1:.3f}} for neutral,
 # {{baseline.positive_F1:.3f}} for positive. Neutral is the hardest class, defined by what it is not.
+#
+# (The first table is the record's, counted during evaluation: {{baseline.recorded_wrong}} errors. Class report, confusion matrix and the tests
+# in 2.5 and 3.3 are counted from the record's probabilities, which are stored in 16 bits; one tweet then has two equal ones, and
+# the tie falls to the wrong side.)
 
 # %% [markdown]
 # ### 2.4 Padding, truncation and speed
@@ -1007,7 +1078,7 @@ RESULTS |= {
 # **Truncation**: the centre's network on tweets cut after fewer words. **Padding, misread**: the same network, but
 # classifying the state of the last *step*, on batches padded to {{max_length}}. **Padding, cost**: an epoch's time in
 # bucketed batches, in random batches, and with every batch padded to the {{max_length}} words that are read, or to the
-# longest tweet. All with one seed.
+# longest tweet. All with one seed, but the longest cut with {{n_seeds}}.
 
 # %%
 class ReadsPadding(SentimentLSTM):
@@ -1025,24 +1096,41 @@ def with_recipe(entry, make_model=None, **changes):
 
 centre = baseline_try(BASELINE)
 misread = partial(ReadsPadding, *centre[0].args, **centre[0].keywords)
-tries = {(f"cut after {n}", SEED): baseline_try(BASELINE, SEED, splits_for(max_length=n)) for n in LENGTHS}
+tries = {}
+for n in LENGTHS:
+    for seed in SEEDS if n == max(LENGTHS) else (SEED,):
+        tries[f"cut after {n}", seed] = baseline_try(BASELINE, seed, splits_for(max_length=n))
 tries |= {
     ("random batches", SEED): with_recipe(centre, bucketed=False),
     (f"padded to {MAX_LENGTH}", SEED): with_recipe(centre, bucketed=False, pad_to=MAX_LENGTH),
     (f"padded to {MAX_LENGTH}, misread", SEED): with_recipe(centre, misread, bucketed=False, pad_to=MAX_LENGTH),
 }
 studies["padding"] = run_tries("sentiment_baseline", tries)
-padding = studies["padding"].groupby("variant", sort=False)[["val_acc", "val_macro_f1", "seconds"]].mean()
+padding = studies["padding"].groupby("variant", sort=False)[["val_acc", "val_macro_f1"]].mean()
+padding.insert(0, "seeds", studies["padding"].groupby("variant", sort=False).size())
+centre_runs = studies["baseline"].query("variant == 'centre'")
+same_seed = float(centre_runs.query("seed == @SEED")["val_acc"].iloc[0])
 centre_acc = RESULTS["search.centre_acc"]
-RESULTS |= {f"cut.gain_{n}_points": 100 * float(padding.loc[f"cut after {n}", "val_acc"] - centre_acc) for n in LENGTHS}
+for n in LENGTHS:
+    label = f"cut after {n}"
+    accs = studies["padding"].query("variant == @label").set_index("seed")["val_acc"]
+    RESULTS |= {
+        f"cut.gain_{n}_points": 100 * (float(accs.mean()) - centre_acc),
+        f"cut.same_{n}_points": 100 * (float(accs[SEED]) - same_seed),
+    }
 RESULTS |= {
+    "cut.se_points": RESULTS["search.seed_sd_points"] * (2 / len(SEEDS)) ** 0.5,
+    "pad.same_seed_acc": same_seed,
     "pad.random_acc": float(padding.loc["random batches", "val_acc"]),
     "pad.padded_acc": float(padding.loc[f"padded to {MAX_LENGTH}", "val_acc"]),
     "pad.misread_acc": float(padding.loc[f"padded to {MAX_LENGTH}, misread", "val_acc"]),
     "pad.majority_acc": float((y["val"] == np.bincount(y["train"]).argmax()).mean()),
 }
-padding.loc["centre: bucketed, cut after 40"] = studies["baseline"].query("variant == 'centre'")[list(padding)].mean()
-padding.round(4)
+RESULTS["pad.misread_points"] = 100 * (RESULTS["pad.misread_acc"] - RESULTS["pad.padded_acc"])
+centre_means = centre_runs[["val_acc", "val_macro_f1"]].mean()
+padding.loc[f"centre: bucketed, cut after {MAX_LENGTH}"] = [len(centre_runs), *centre_means]
+padding.loc["the same, with the first seed"] = [1, *centre_runs.query("seed == @SEED")[list(centre_means.index)].iloc[0]]
+padding.astype({"seeds": int}).round(4)
 
 # %%
 def epoch_seconds(ways, steps):
@@ -1080,7 +1168,8 @@ RESULTS |= {
 fig, axes = plt.subplots(1, 2, figsize=(10, 3))
 cuts = [*LENGTHS, MAX_LENGTH]
 accs = [padding.loc[f"cut after {n}", "val_acc"] for n in LENGTHS] + [centre_acc]
-axes[0].errorbar(cuts, accs, RESULTS["search.seed_sd"], fmt="o-", capsize=3, color=COLORS["baseline"])
+many = [int(padding.loc[f"cut after {n}", "seeds"]) for n in LENGTHS] + [len(SEEDS)]
+axes[0].errorbar(cuts, accs, RESULTS["search.seed_sd"] / np.sqrt(many), fmt="o-", capsize=3, color=COLORS["baseline"])
 axes[0].set(xlabel="words that are read", ylabel="validation accuracy")
 axes[1].barh(list(speed), list(speed.values()), color=COLORS["baseline"])
 axes[1].invert_yaxis()
@@ -1089,15 +1178,16 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:padding}}.** Left: validation accuracy of the baseline against the number of words that are read; bars are
-# the seeds' standard deviation. Right: time of an epoch. Bucketed batches take {{speed.bucketed:.1f}} s, random ones
+# standard errors (the seeds' standard deviation over the root of their number, {{n_seeds}} for 31 and {{max_length}} words, else
+# one). Right: time of an epoch. Bucketed batches take {{speed.bucketed:.1f}} s, random ones
 # {{speed.random_batches:.1f}} s, padding everything to the longest tweet, {{speed.longest}} words,
 # {{speed.padded_to_the_longest:.1f}} s: a factor of {{speed.ratio:.1f}}. Against padding to the {{max_length}} words that
 # are read the factor is {{speed.ratio_read:.1f}}, since {{cut_share:.2%}} of the tweets are longer and half of such a
-# rectangle is words. The result is the same but for chance ({{search.centre_acc:.1%}} bucketed, {{pad.random_acc:.1%}}
-# random, {{pad.padded_acc:.1%}} padded). Reading the padding's state costs less than
-# the textbook threatens, {{pad.misread_acc:.1%}} where "negative" alone would have {{pad.majority_acc:.1%}}: three LSTM layers carry the last
-# word over twenty steps of padding, at a price. No number of words short of {{max_length}} is enough: the curve still rises between
-# 31 and {{max_length}}, though few tweets are that long.
+# rectangle is words. How tweets are batched should not change the result, and with one seed it does not clearly:
+# {{pad.same_seed_acc:.1%}} bucketed, {{pad.random_acc:.1%}} random, {{pad.padded_acc:.1%}} padded. Chance alone makes such
+# differences, which shows how little one seed tells. Reading the padding's state costs less than the textbook threatens: {{pad.misread_acc:.1%}},
+# {{pad.misread_points:+.1f}} points, where "negative" alone would have {{pad.majority_acc:.1%}}: three LSTM layers carry the last word
+# over some twenty steps of padding.
 
 # %% [markdown]
 # ### 2.5 References to beat
@@ -1138,6 +1228,22 @@ for part in ("val", "test"):
         f"majority.{part}_macro_f1": f1_of(y[part], np.full(len(y[part]), majority)),
         f"majority.{part}_loss": float(-log_shares[y[part]].mean()),
     }
+
+
+def fit_chosen(kind):
+    """Fit a linear model once more as it was chosen, from texts on: to time it."""
+    chosen = linear[kind].result["chosen"]
+    used = ("train", "others") if chosen["others"] else ("train",)
+    shares = np.concatenate([np.full(len(all_labels[part]), chosen["others"] if part == "others" else 1.0) for part in used])
+    tfidf = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\S+")
+    X = tfidf.fit_transform([text for part in used for text in forms[chosen["texts"]][part]])
+    y_used = np.concatenate([all_labels[part] for part in used])
+    LINEAR[kind](chosen["C"], "balanced" if chosen["balanced"] else None).fit(X, y_used, sample_weight=shares)
+
+
+config = {"data": prints, "chosen": {kind: run.result["chosen"] for kind, run in linear.items()}}
+steps = {kind: partial(fit_chosen, kind) for kind in LINEAR}
+fit_seconds = compute_or_load("linear_seconds", config, lambda: (median_seconds(steps, 7), {})).result
 for kind, run in linear.items():
     chosen = run.result["chosen"]
     RESULTS |= {f"tfidf_{kind}.{name}": value for name, value in run.result.items() if name.startswith(("val_", "test_"))}
@@ -1148,7 +1254,9 @@ for kind, run in linear.items():
         f"tfidf_{kind}.C": chosen["C"],
         f"tfidf_{kind}.weights": "balanced classes" if chosen["balanced"] else "classes as they are",
         f"tfidf_{kind}.others": "with" if chosen["others"] else "without",
-        f"tfidf_{kind}.seconds": chosen["seconds"],
+        f"tfidf_{kind}.seconds": fit_seconds[kind],
+        f"tfidf_{kind}.parameters": 3 * (run.result["features"] + 1),
+        f"tfidf_{kind}.worst_try": min(tried["val_acc"] for tried in run.result["tries"]),
     }
     predicted[f"tfidf_{kind}"] = run.array("test_predicted").astype(int)
 RESULTS["tfidf.share"] = max(OTHER_SHARES)
@@ -1160,16 +1268,21 @@ pd.DataFrame(rows).T.round(4)
 
 # %%
 only_lr, only_baseline, p = mcnemar(predicted["tfidf_lr"] == y["test"], predicted["baseline"] == y["test"])
+ps = [mcnemar(predicted["tfidf_lr"] == y["test"], run.test_probs.argmax(1) == y["test"])[2] for run in baseline_runs]
 RESULTS |= {"baseline.only_lr": only_lr, "baseline.only": only_baseline, "baseline.p": p}
-print(f"only the linear model right: {only_lr}, only the baseline: {only_baseline}; McNemar's exact test: p = {p:.2g}")
+RESULTS["baseline.ps"] = ", ".join(f"{p:.2g}" for p in ps)
+print(f"only logistic regression right: {only_lr}, only the reported baseline: {only_baseline}")
+print(f"McNemar's exact test, p, the baseline's seeds one by one: {RESULTS['baseline.ps']}")
 
 # %% [markdown]
 # Logistic regression on {{tfidf_lr.features:,}} n-grams of {{tfidf_lr.texts}} words reaches {{tfidf_lr.test_acc:.1%}} and
-# macro-F1 {{tfidf_lr.test_macro_f1:.3f}} after {{tfidf_lr.seconds:.1f}} s (chosen among {{tfidf_lr.tries}}: C = {{tfidf_lr.C}},
+# macro-F1 {{tfidf_lr.test_macro_f1:.3f}} (chosen among {{tfidf_lr.tries}}: C = {{tfidf_lr.C}},
 # {{tfidf_lr.weights}}, {{tfidf_lr.others}} the tweets about other things), the support vector machine
-# {{tfidf_svm.test_acc:.1%}} and {{tfidf_svm.test_macro_f1:.3f}}. The baseline LSTM has {{baseline.test_acc:.1%}} and {{baseline.test_macro_f1:.3f}} (p = {{baseline.p:.2g}}). So the
-# baseline loses to a bag of words. It must learn the meaning of every word from ten thousand
-# tweets, through three layers of states, while the linear model needs one number a word.
+# {{tfidf_svm.test_acc:.1%}} and {{tfidf_svm.test_macro_f1:.3f}}. Fitting them as chosen, from the texts on, takes
+# {{tfidf_lr.seconds:.1f}} s and {{tfidf_svm.seconds:.1f}} s, the median of seven. The reported baseline LSTM has
+# {{baseline.test_acc:.1%}} and {{baseline.test_macro_f1:.3f}}; each of its {{n_seeds}} seeds is worse than logistic regression
+# (p = {{baseline.ps}}). So the baseline loses to a bag of words. It must learn the meaning of every word from ten thousand
+# tweets, through three layers of states, while the linear model needs one number a word and class.
 
 # %% [markdown]
 # ### 2.6 Saving the weights  <!-- rubric: IV.2.4 -->
@@ -1215,7 +1328,8 @@ RESULTS |= release(baseline, make_baseline, all_parts, baseline_recipe, "a1_part
 #   sequences), and padding must have weight zero (masked softmax and maximum).
 # - It memorises: **dropout of channels**, one mask for a whole tweet, and **of words**, which become unknown now and then.
 # - Its labels claim certainty they do not have: the **annotators' agreement** is the training target instead of their
-#   majority, 0.67 for the label and the rest spread, say; never less than a half, and their mean where it is missing.
+#   majority, 0.67 for the label and the rest spread, say; never less than a half, and their mean where it is missing. On top
+#   comes **label smoothing** of {{improved.label_smoothing}} (3.2 tries others).
 # - Ten thousand tweets are few: the first {{improved.other_epochs}} of {{improved.epochs}} epochs draw their tweets also
 #   from the **{{n_others:,}} tweets about other things** (phones, football, driverless cars), labelled by the same crowd.
 #   They hold no airline's handle and no copy of our tweets. Their words count for the vocabulary in every variant, so that
@@ -1237,6 +1351,21 @@ from a1.models.sentiment import AttentiveRNN
 
 # %%
 from a1.models.sentiment import Averaged
+
+# %% [markdown]
+# Shapes and padding, checked as for the baseline, on the configured network without GloVe's vectors:
+
+# %%
+names = ("hidden_size", "layers", "dropout", "kind", "bidirectional", "attention", "pooling", "rate", "spatial", "word_dropout")
+model = AttentiveRNN(len(study.vocabulary), **{name: IMPROVED[name] for name in names}).eval()
+wide = F.pad(x, (0, 25), value=PAD)
+assert model(x).shape == (len(x), 3) and model.attend(x).shape == x.shape
+torch.testing.assert_close(model(wide), model(x))  # padding changes no logit
+torch.testing.assert_close(model(x[:1, : int((x[0] != PAD).sum())]), model(x)[:1])  # nor do longer neighbours
+torch.testing.assert_close(model.attend(wide).sum(1), torch.ones(len(x)))
+assert model.attend(wide)[wide == PAD].abs().max() == 0  # nor is it attended to
+averaged = Averaged(copy.deepcopy(model), IMPROVED["averaging"]).eval()
+torch.testing.assert_close(averaged(x), model(x))  # before the first step the mean weights are the weights
 
 # %% [markdown]
 # #### Word vectors
@@ -1282,7 +1411,33 @@ pd.DataFrame(rows)
 # {{glove.source}}, {{glove.improved_related:.1%}} get one from related words, {{glove.improved_random:.1%}} start at random;
 # counted by occurrence in the training tweets, {{glove.improved_used_random:.1%}} start at random. Unknown in validation are
 # {{glove.improved_oov:.1%}} of the words, with the baseline's {{glove.baseline_words:,}} it is {{glove.baseline_oov:.1%}}.
-# Normalisation pays here: a vocabulary full of links, handles and stuck punctuation would find nothing.
+#
+# The other tokenizers' vocabularies (1.7) beside GloVe: how many of the words that the training part has twice or more, and of
+# their occurrences there, are among GloVe's 40,000 most frequent words. (The printing at hand lacks single letters and
+# contractions, which take the vectors of "me", "not" and the like.)
+
+# %%
+rows = {}
+for name, tokenised in cut.items():
+    vocabulary = build_vocabulary([tokenised.tweets[row] for row in rows_of["train"]])
+    used = Counter(word for row in rows_of["train"] for word in tokenised.tweets[row] if word in vocabulary)
+    key = "tokens." + name.replace(" ", "_")
+    RESULTS |= {
+        f"{key}_glove": float(np.mean([word in common for word in used])),
+        f"{key}_glove_used": sum(count for word, count in used.items() if word in common) / used.total(),
+    }
+    lacking = ", ".join(word for word, _ in used.most_common() if word not in common)
+    rows[name] = {
+        "of the words": f"{RESULTS[f'{key}_glove']:.1%}",
+        "of their occurrences": f"{RESULTS[f'{key}_glove_used']:.1%}",
+        "most frequent that lack one": " ".join(lacking.split(", ")[:7]),
+    }
+pd.DataFrame.from_dict(rows, orient="index")
+
+# %% [markdown]
+# Normalisation raises the share of the vocabulary that finds a vector and lowers that of the occurrences: what it names anew,
+# numbers and hashtags above all, is frequent. Such words get vectors of related ones, as far as there are any (table above), or
+# learn theirs, for which they occur often enough.
 
 # %% [markdown]
 # #### Ablation
@@ -1331,8 +1486,19 @@ table = mean_and_sd(studies["ablation"], ["train_acc", "val_acc", "val_macro_f1"
 sd = pooled_sd(studies["ablation"])
 noise = 100 * sd * (2 / len(SEEDS)) ** 0.5  # standard error of the difference of two means
 table["gain without it, points"] = 100 * (table["val_acc, mean"] - table.loc["centre", "val_acc, mean"])
-table["seconds"] = studies["ablation"].groupby("variant", sort=False)["seconds"].mean()
+by_variant = studies["ablation"]["variant"]
+losses = {run.path: [epoch["val_loss"] for epoch in run.history] for run in studies["ablation"]["run"]}
+last = studies["ablation"]["run"].map(lambda run: losses[run.path][-1])
+rise = studies["ablation"]["run"].map(lambda run: losses[run.path][-1] - min(losses[run.path]))
+table["last val_loss"], table["rise from its lowest"] = last.groupby(by_variant).mean(), rise.groupby(by_variant).mean()
 RESULTS |= facts_of_search("ablation", studies["ablation"], sd)
+for label in ("centre", "no averaging", "majority labels", "no dropout of channels and words"):
+    key = f"ablation.{label.replace(' ', '_')}"
+    RESULTS |= {f"{key}_last": float(table.loc[label, "last val_loss"]), f"{key}_rise": float(table.loc[label, "rise from its lowest"])}
+RESULTS |= {
+    "ablation.most_rise": float(table["rise from its lowest"].max()),
+    "ablation.most_rising": table["rise from its lowest"].idxmax(),
+}
 for label, gain in table["gain without it, points"].items():
     RESULTS[f"ablation.{re.sub(r'[^a-zA-Z0-9]+', '_', label)}_gain"] = float(gain)
 RESULTS["ablation.noise_points"] = noise
@@ -1362,15 +1528,79 @@ table.round(4)
 # {{ablation.no_dropout_of_channels_and_words_gain:+.1f}}, majority labels {{ablation.majority_labels_gain:+.1f}}, no epochs
 # with other tweets {{ablation.no_other_tweets_gain:+.1f}}, no averaging {{ablation.no_averaging_gain:+.1f}}, n-gram scores
 # added {{ablation.n_gram_scores_added_gain:+.1f}}. Differences below two standard errors ({{ablation.noise_points:.1f}}
-# points each) are not told apart from chance by {{n_seeds}} seeds. Four carry the gain: two
-# directions, GloVe's vectors, moving them at the full rate, and attention with maximum and mean in place of the last states. Attention or pooling alone does nearly
-# as well as both. Nothing harms, and nothing else helps by itself as far as {{n_seeds}} seeds can tell, GRU or LSTM least of all; that does not say
-# that the rest together is useless.
+# points each) are not told apart from chance by {{n_seeds}} seeds. Four cost more: taking away one direction, GloVe's vectors,
+# their moving at the full rate, or attention, maximum and mean together, about a point each. Attention or pooling alone does
+# nearly as well as both. Nothing else matters by itself as far as {{n_seeds}} seeds can tell, GRU or LSTM least of all; that
+# does not say that the rest together is useless.
 
+# %% [markdown]
+# #### Ingredients added
+#
+# What is lost without an ingredient is not what it would add on its own, since others may stand in for it. So the improved
+# network is stripped of GloVe's vectors, one direction, and attention with maximum and mean, and given them back one at a
+# time; and the baseline gets GloVe's vectors and nothing else. {{n_seeds}} seeds each, on the validation part.
+
+# %%
+class GloveBaseline(SentimentLSTM):
+    """The baseline with word vectors that start from GloVe's."""
+
+    def __init__(self, words, vectors, **sizes):
+        super().__init__(words, 100, **sizes)
+        self.embedding = PacedEmbedding(words, 100, vectors, name=GLOVE_TABLE)
+
+
+nothing = {"glove": False, "bidirectional": False, "attention": False, "pooling": False}
+with_glove = splits_for(glove=glove)
+sizes = {name: BASELINE[name] for name in ("hidden_size", "dropout")}
+make = partial(GloveBaseline, len(with_glove.vocabulary), with_glove.vectors, **sizes)
+tries = {("stripped", seed): improved_try(IMPROVED | nothing, seed) for seed in SEEDS}
+for label, given in FACTORS.items():
+    tries |= {(f"stripped, with {label}", seed): improved_try(IMPROVED | nothing | given, seed) for seed in SEEDS}
+tries |= {("baseline, with GloVe's vectors", seed): with_recipe(baseline_try(BASELINE, seed, with_glove), make) for seed in SEEDS}
+studies["added"] = run_tries("sentiment_added", tries)
+
+# %%
+around = pd.concat([
+    studies["baseline"].query("variant == 'centre'").assign(variant="baseline"),
+    studies["added"],
+    studies["ablation"].query("variant == 'centre'").assign(variant="improved, with all"),
+])  # fmt: skip
+sd_added = pooled_sd(around)
+table = mean_and_sd(around, ["val_acc", "val_macro_f1"]).loc[
+    ["baseline", "baseline, with GloVe's vectors", "stripped", *(f"stripped, with {label}" for label in FACTORS), "improved, with all"]
+]
+level = 100 * table["val_acc, mean"]
+table["gain, points"] = level - level["stripped"]
+table.loc["baseline, with GloVe's vectors", "gain, points"] = level["baseline, with GloVe's vectors"] - level["baseline"]
+table.loc["baseline", "gain, points"] = 0.0
+RESULTS |= {
+    "added.glove_points": float(table.loc["stripped, with GloVe's vectors", "gain, points"]),
+    "added.directions_points": float(table.loc["stripped, with both directions", "gain, points"]),
+    "added.attention_points": float(table.loc["stripped, with attention, maximum and mean", "gain, points"]),
+    "added.all_points": float(table.loc["improved, with all", "gain, points"]),
+    "added.glove_to_baseline_points": float(table.loc["baseline, with GloVe's vectors", "gain, points"]),
+    "added.stripped_points": float(level["stripped"] - level["baseline"]),
+    "added.stripped_acc": float(level["stripped"] / 100),
+    "added.between_points": float(level["improved, with all"] - level["baseline"]),
+    "added.glove_baseline_acc": float(level["baseline, with GloVe's vectors"] / 100),
+    "added.se_points": 100 * sd_added * (2 / len(SEEDS)) ** 0.5,
+}
+table.round(4)
+
+# %% [markdown]
+# The baseline gains {{added.glove_to_baseline_points:+.1f}} points by GloVe's vectors alone ({{search.centre_acc:.1%}} becomes
+# {{added.glove_baseline_acc:.1%}}), more than half of the {{added.between_points:.1f}} that lie between it and the improved network.
+# The stripped network is {{added.stripped_points:+.1f}} points above the baseline: one layer instead of three, words seen once, dropout of channels
+# and words, soft targets, other tweets and averaging, not taken apart here. Given back alone, GloVe's vectors add
+# {{added.glove_points:+.1f}} points to it, both directions {{added.directions_points:+.1f}}, attention with maximum and mean
+# {{added.attention_points:+.1f}} (standard error {{added.se_points:.1f}}), and all three together {{added.all_points:+.1f}}. So the vectors
+# alone gain more than chance would. Directions and attention cost more when taken from the whole
+# ({{ablation.one_direction_gain:+.1f}} and {{ablation.last_states_alone_gain:+.1f}}) than they add alone, a difference that is within two standard errors.
 # %% [markdown]
 # ### 3.2 Training, tuning and evaluation  <!-- rubric: IV.3.2 -->
 #
-# Loss, optimizer, schedule and the choice of the epoch are those of the baseline. The same search, one decision at a time:
+# Optimizer, schedule and the choice of the epoch are those of the baseline. The loss is cross-entropy as well, but towards soft
+# targets and with label smoothing (3.1). The same search, one decision at a time:
 
 # %%
 tries = {(label, SEED): improved_try(settings) for label, settings in one_at_a_time(IMPROVED, IMPROVED_SEARCH).items()}
@@ -1378,6 +1608,9 @@ studies["improved"] = run_tries("sentiment_improved", tries)
 searched = pd.concat([studies["ablation"], studies["improved"]])
 sd = pooled_sd(searched)
 RESULTS |= facts_of_search("tuning", searched, sd)
+longer = f"epochs {max(IMPROVED_SEARCH['epochs'])}"
+losses = [epoch["val_loss"] for epoch in runs_of(studies["improved"], longer)[0].history]
+RESULTS |= {"tuning.longer_least_loss": min(losses), "tuning.longer_last_loss": losses[-1]}
 shown = pd.concat([studies["ablation"].query("variant == 'centre'"), studies["improved"]])
 shown.set_index("variant")[["seed", *columns]].sort_values("val_acc", ascending=False).round(4)
 
@@ -1392,7 +1625,7 @@ if trial is not None:
 FINAL = FINAL | ({"epochs": FINAL_EPOCHS} if FINAL_EPOCHS else {})
 RESULTS |= {f"improved.{name}": str(value) if isinstance(value, bool) else value for name, value in FINAL.items()}
 RESULTS |= {"improved.changes": changes_in_words(changes), "improved.trial": phrase}
-print("changes:", RESULTS["improved.changes"], "|", phrase)
+print(phrase)
 
 
 def described(settings):
@@ -1423,36 +1656,39 @@ RESULTS["improved.described"] = described(FINAL)
 # {{tuning.weight_decay_0_1_acc:.1%}}; learning rate 0.0015, 0.003, 0.006 {{tuning.lr_0_0015_acc:.1%}},
 # {{tuning.centre_acc:.1%}}, {{tuning.lr_0_006_acc:.1%}}; 20 words instead of {{max_length}}
 # {{tuning.max_length_20_acc:.1%}}; 12 epochs {{tuning.epochs_12_acc:.1%}}. Seeds differ by {{tuning.seed_sd_points:.1f}}
-# points, pooled. By the rule of 2.2, ingredients included, this was tried together: {{improved.changes}};
-# {{improved.trial}}. A lower rate and fewer words cost, nothing else moves by more
-# than chance: a plateau, on which {{tuning.tries}} runs found no better place.
+# points, pooled. The rule is that of 2.2, the ingredients of 3.1 included. {{improved.trial}} 20 words cost clearly, half
+# the learning rate perhaps (two standard errors are {{tuning.rule_points:.1f}} points for one run); nothing else moves by more than
+# chance: a plateau, on which {{tuning.tries}} runs found no better place.
+#
+# The final network is trained with {{n_seeds}} seeds; reported is the one best on validation, seed {{improved.reported_seed}}.
 
 # %%
 final_data = improved_data(FINAL, PARTS)
 improved_runs = []
 for seed in SEEDS:
     make_improved, improved_recipe, _ = improved_try(FINAL, seed, final_data)
-    improved_runs.append(fit_or_load("improved", make_improved, improved_recipe, final_data, verbose=seed == SEED))
+    improved_runs.append(fit_or_load("improved", make_improved, improved_recipe, final_data, verbose=False))
 improved = max(improved_runs, key=lambda run: run.metrics["val_acc"])
 RESULTS |= facts_of_seeds("improved", improved_runs, improved)
+print(f"seed {improved.record['config']['recipe']['seed']}", improved, *map(epoch_line, improved.history), sep="\n")
+
+# %%
 bare_network = improved_network(len(final_data.vocabulary), None, FINAL | {"averaging": 0.0})
-summary(bare_network, input_data=x, device="cpu", col_names=("output_size", "num_params"))
+layers = str(summary(bare_network, input_data=x, device="cpu", col_names=("output_size", "num_params"), verbose=0))
+print(*(line for line in layers.splitlines() if "mult-adds" not in line), sep="\n")  # miscounted for packed sequences
 
 # %%
 display(metrics_table(improved).round(4))
 probs = improved.test_probs
 predicted["improved"] = probs.argmax(1)
 report = class_report(y["test"], predicted["improved"], SENTIMENTS).rename(columns={"images": "tweets"})
-RESULTS |= {f"improved.{name}_F1": float(report.loc[name, "F1"]) for name in SENTIMENTS}
 report.round(4)
 
 # %%
 confusion = plot_confusion(y["test"], predicted["improved"], SENTIMENTS)
+RESULTS |= facts_of_classes("improved", confusion, report)
 RESULTS |= {
-    "improved.n_wrong": int(confusion.sum() - confusion.trace()),
-    "improved.neutral_as_negative": int(confusion[1, 0]),
-    "improved.negative_as_neutral": int(confusion[0, 1]),
-    "improved.opposites": int(confusion[0, 2] + confusion[2, 0]),
+    f"improved.{mood}_gained": RESULTS[f"improved.{mood}_right"] - RESULTS[f"baseline.{mood}_right"] for mood in SENTIMENTS
 }
 
 # %% [markdown]
@@ -1462,9 +1698,12 @@ RESULTS |= {
 # {{baseline.n_wrong}}: {{improved.neutral_as_negative}} neutral tweets called negative (before:
 # {{baseline.neutral_as_negative}}), {{improved.negative_as_neutral}} negative ones neutral
 # ({{baseline.negative_as_neutral}}), {{improved.opposites}} opposites ({{baseline.opposites}}). F1:
-# {{improved.negative_F1:.3f}}, {{improved.neutral_F1:.3f}}, {{improved.positive_F1:.3f}}. The training part is fitted to
-# {{improved.train_acc:.1%}}, {{improved.gap_points:.1f}} points more than the test part. The gain lies with
-# the negative tweets, half as many of which are called neutral; neutral ones are called negative as often as before.
+# {{improved.negative_F1:.3f}}, {{improved.neutral_F1:.3f}}, {{improved.positive_F1:.3f}}. Against the baseline it has
+# {{improved.negative_gained:+d}} right answers among the negative tweets, {{improved.positive_gained:+d}} among the positive, and
+# {{improved.neutral_gained:+d}} among the neutral: it says "neutral" {{improved.neutral_said}} times instead of
+# {{baseline.neutral_said}}, so that class's recall falls from {{baseline.neutral_recall:.3f}} to {{improved.neutral_recall:.3f}}
+# while its precision rises from {{baseline.neutral_precision:.3f}} to {{improved.neutral_precision:.3f}}. The training part is
+# fitted to {{improved.train_acc:.1%}}, {{improved.gap_points:.1f}} points more than the test part.
 
 # %% [markdown]
 # ### 3.3 Both networks compared  <!-- rubric: IV.3.3 -->
@@ -1476,8 +1715,9 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:both_acc}}.** Accuracy of both networks per epoch. In its first {{improved.other_epochs}} epochs the
-# improved network trains on tweets about other things as well, so its training curve starts low. It ends
-# higher on validation, and the gap between its training and validation curves is a third of the baseline's.
+# improved network trains on tweets about other things as well. It ends higher on validation. The training curves are measured
+# under dropout and while the weights change; with the kept weights evaluated alike, the training part is
+# {{improved.val_gap_points:.1f}} points above validation, for the baseline {{baseline.val_gap_points:.1f}}: half the gap.
 
 # %%
 fig, ax = plot_history(final, "loss", "cross-entropy")
@@ -1485,29 +1725,37 @@ plt.show()
 
 # %% [markdown]
 # **Figure {{fig:both_loss}}.** Cross-entropy against the majority label, whatever the targets. The baseline's validation
-# loss ends {{baseline.last_loss:.3f}}, the improved one's {{improved.last_loss:.3f}}. Its loss does not
-# turn up: dropout, soft targets and averaging keep it from growing overconfident, though 3.1 cannot say which.
+# loss ends at {{baseline.last_loss:.3f}}, {{baseline.rise:.3f}} above its lowest, the improved one's at
+# {{improved.last_loss:.3f}}. Within {{improved.epochs}} epochs that does not turn up; with 12 it does, from
+# {{tuning.longer_least_loss:.3f}} to {{tuning.longer_last_loss:.3f}}. No single ingredient is the reason: taken away alone, none
+# makes the loss rise by more than {{ablation.most_rise:.3f}} ({{ablation.most_rising}}). Without averaging it stays flat too
+# (ends at {{ablation.no_averaging_last:.3f}}, the centre at {{ablation.centre_last:.3f}}), and with majority labels, against which
+# it is measured, it ends lower ({{ablation.majority_labels_last:.3f}}).
 
 # %%
-models = {"tfidf_lr": "TF-IDF + logistic regression", "baseline": "baseline LSTM", "improved": "improved network"}
-RESULTS["tfidf_lr.parameters"] = 3 * (RESULTS["tfidf_lr.features"] + 1)
+models = {
+    "tfidf_lr": "TF-IDF + logistic regression",
+    "tfidf_svm": "TF-IDF + linear SVM",
+    "baseline": "baseline LSTM",
+    "improved": "improved network",
+}
 rows = {}
 for name, title in models.items():
     low, high = wilson_interval(RESULTS[f"{name}.test_acc"], len(y["test"]))
     rows[title] = {
         "test accuracy": f"{RESULTS[f'{name}.test_acc']:.4f}",
         "95% interval": f"{low:.4f} to {high:.4f}",
-        "mean over seeds": f"{RESULTS[f'{name}.mean_test_acc']:.4f}" if name != "tfidf_lr" else "",
+        "mean over seeds": f"{RESULTS[f'{name}.mean_test_acc']:.4f}" if name in final else "",
         "macro-F1": f"{RESULTS[f'{name}.test_macro_f1']:.4f}",
-        "loss": f"{RESULTS[f'{name}.test_loss']:.4f}",
+        "loss": f"{RESULTS[f'{name}.test_loss']:.4f}" if name != "tfidf_svm" else "",
         "parameters": f"{RESULTS[f'{name}.parameters']:,}",
-        "minutes of training": f"{RESULTS[f'{name}.minutes']:.1f}" if name != "tfidf_lr" else "",
+        "seconds of training": f"{RESULTS[f'{name}.seconds']:.1f}",
     }
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # Whether one classifier is better than another is asked of the tweets on which they differ (McNemar's exact test), for every
-# seed, since the best seed on validation is one of them by luck.
+# seed, since the best seed on validation is one of them by luck. Against the baseline each seed meets the same seed.
 
 # %%
 from a1.text import f1_gap_interval
@@ -1531,41 +1779,61 @@ def compare(key, one, other):
     }
 
 
-rows = {
-    f"improved against {other}": compare(f"improved_vs_{other}", predicted["improved"], predicted[other])
-    for other in ("tfidf_lr", "baseline")
-}
-for seed, run in zip(SEEDS, improved_runs):
-    title, key = f"improved, seed {seed}, against tfidf_lr", f"improved_seed{seed}_vs_tfidf_lr"
-    rows[title] = compare(key, run.test_probs.argmax(1), predicted["tfidf_lr"])
-per_seed = {
-    name: [RESULTS[f"improved_seed{seed}_vs_tfidf_lr.{name}"] for seed in SEEDS] for name in ("lead_points", "p", "f1_gap")
-}
-RESULTS |= {
-    "improved_vs_tfidf_lr.mean_lead_points": float(np.mean(per_seed["lead_points"])),
-    "improved_vs_tfidf_lr.mean_f1_gap": float(np.mean(per_seed["f1_gap"])),
-    "improved_vs_tfidf_lr.leads": ", ".join(f"{lead:+.1f}" for lead in per_seed["lead_points"]),
-    "improved_vs_tfidf_lr.ps": ", ".join(f"{p:.2g}" for p in per_seed["p"]),
-}
+others = {name: [predicted[name]] * len(SEEDS) for name in ("tfidf_lr", "tfidf_svm")}
+others["baseline"] = [run.test_probs.argmax(1) for run in baseline_runs]
+rows = {}
+for other, answers in others.items():
+    key = f"improved_vs_{other}"
+    reported_pair = compare(key, predicted["improved"], predicted[other])
+    seeds = []
+    for seed, run, answer in zip(SEEDS, improved_runs, answers):
+        reported_too = run is improved and (other != "baseline" or baseline_runs[SEEDS.index(seed)] is baseline)
+        title = f"seed {seed}{' (reported)' if reported_too else ''}, against {models[other]}"
+        rows[title] = compare(f"improved_seed{seed}_vs_{other}", run.test_probs.argmax(1), answer)
+        seeds.append({name: RESULTS[f"improved_seed{seed}_vs_{other}.{name}"] for name in ("lead_points", "p", "f1_gap")})
+    if not any("(reported)" in title for title in list(rows)[-len(SEEDS) :]):
+        rows[f"reported, against the reported {models[other]}"] = reported_pair
+    RESULTS |= {
+        f"{key}.mean_lead_points": float(np.mean([seed["lead_points"] for seed in seeds])),
+        f"{key}.mean_f1_gap": float(np.mean([seed["f1_gap"] for seed in seeds])),
+        f"{key}.leads": ", ".join(f"{seed['lead_points']:+.1f}" for seed in seeds),
+        f"{key}.ps": ", ".join(f"{seed['p']:.2g}" for seed in seeds),
+    }
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
-# **Against the linear model** the reported network is right where the other is wrong on {{improved_vs_tfidf_lr.only}}
-# tweets and wrong where the other is right on {{improved_vs_tfidf_lr.only_other}}: a lead of
-# {{improved_vs_tfidf_lr.lead_points:+.1f}} points (p = {{improved_vs_tfidf_lr.p:.2g}}), and of
+# **Against the linear models** the reported network is right where logistic regression is wrong on
+# {{improved_vs_tfidf_lr.only}} tweets and wrong where it is right on {{improved_vs_tfidf_lr.only_other}}: a lead of
+# {{improved_vs_tfidf_lr.lead_points:+.1f}} points (p = {{improved_vs_tfidf_lr.p:.2f}}), and of
 # {{improved_vs_tfidf_lr.f1_gap:+.3f}} in macro-F1 ({{improved_vs_tfidf_lr.f1_low:+.3f}} to
-# {{improved_vs_tfidf_lr.f1_high:+.3f}}). Seed by seed the leads are {{improved_vs_tfidf_lr.leads}} points (p =
-# {{improved_vs_tfidf_lr.ps}}), on average {{improved_vs_tfidf_lr.mean_lead_points:+.1f}} points and
-# {{improved_vs_tfidf_lr.mean_f1_gap:+.3f}} in macro-F1. **Against the baseline** the lead is
-# {{improved_vs_baseline.lead_points:+.1f}} points (p = {{improved_vs_baseline.p:.2g}}). The verdict: clearly better than the baseline, and better than the linear
-# model by an amount that this test part barely resolves, {{n_test:,}} tweets being few for a difference of a point. What makes the difference to the baseline is
-# knowledge of words from elsewhere and reading both ways (3.1), not depth: it has one recurrent layer.
+# {{improved_vs_tfidf_lr.f1_high:+.3f}}); over the support vector machine, the stronger opponent by macro-F1,
+# {{improved_vs_tfidf_svm.lead_points:+.1f}} points (p = {{improved_vs_tfidf_svm.p:.2f}}) and
+# {{improved_vs_tfidf_svm.f1_gap:+.3f}} ({{improved_vs_tfidf_svm.f1_low:+.3f}} to {{improved_vs_tfidf_svm.f1_high:+.3f}}).
+# Seed by seed the leads over logistic regression are {{improved_vs_tfidf_lr.leads}} points (p =
+# {{improved_vs_tfidf_lr.ps}}), over the support vector machine {{improved_vs_tfidf_svm.leads}} (p =
+# {{improved_vs_tfidf_svm.ps}}); on average {{improved_vs_tfidf_lr.mean_lead_points:+.1f}} and
+# {{improved_vs_tfidf_svm.mean_lead_points:+.1f}} points, and {{improved_vs_tfidf_lr.mean_f1_gap:+.3f}} and
+# {{improved_vs_tfidf_svm.mean_f1_gap:+.3f}} in macro-F1. **Against the baseline** the reported lead is
+# {{improved_vs_baseline.lead_points:+.1f}} points (p = {{improved_vs_baseline.p:.2g}}), over a seed of the baseline that is its
+# best on validation and its worst on test; seed by seed it is {{improved_vs_baseline.leads}} (p = {{improved_vs_baseline.ps}}),
+# on average {{improved_vs_baseline.mean_lead_points:+.1f}}.
+#
+# The verdict: clearly better than the baseline. Against the linear models the reported network's lead is not significant;
+# averaged over seeds it is {{improved_vs_tfidf_lr.mean_lead_points:+.1f}} points, and one seed of {{n_seeds}} is significant.
+# {{n_test:,}} tweets are few for a difference of a point.
+#
+# **Reasons for the gain**, as far as validation shows them (3.1). Knowledge of words from elsewhere comes first: GloVe's vectors alone bring
+# the baseline {{added.glove_to_baseline_points:+.1f}} of the {{added.between_points:.1f}} points that separate the two. Taken away from the improved
+# network, one direction, GloVe's vectors, their full rate, and attention with maximum and mean cost about a point each. It is
+# direction, not width: 32 units a direction, 64 states in all, do as well as twice as many
+# ({{tuning.hidden_size_32_acc:.1%}}, one seed; the centre {{tuning.centre_acc:.1%}}), where one direction of 64 has
+# {{tuning.one_direction_acc:.1%}}. Nor is it depth: a second layer gains nothing ({{tuning.layers_2_acc:.1%}}, one seed).
 
 # %% [markdown]
 # #### More from the same networks (exploratory)
 #
-# Three things cost no further training: averaging the probabilities of all {{n_seeds}} seeds; averaging those with the linear
-# model's; and shifting the classes' prior so that macro-F1 on validation is highest. They were thought of beforehand, but
+# Three things cost no further training: averaging the probabilities of all {{n_seeds}} seeds; averaging those with logistic
+# regression's; and shifting the classes' prior so that macro-F1 on validation is highest. They were thought of beforehand, but
 # they are three more readings of the same test part, so none of them is the reported model, and their p-values are
 # exploratory.
 
@@ -1603,15 +1871,15 @@ pd.DataFrame(rows).T.rename(columns={"only the second right": "only logistic reg
 # The ensemble reaches {{ensemble.acc:.1%}} and macro-F1 {{ensemble.macro_f1:.3f}}, with the linear model in it
 # {{with_linear.acc:.1%}} and {{with_linear.macro_f1:.3f}}. Shifting the prior (log-probabilities of neutral by
 # {{shifted.neutral:+.1f}}, of positive by {{shifted.positive:+.1f}}) gives {{shifted.acc:.1%}} and {{shifted.macro_f1:.3f}}
-# where the network alone has {{improved.test_acc:.1%}} and {{improved.test_macro_f1:.3f}}. Averaging seeds adds a little and
-# makes the lead significant, though this table was looked at after the test part had been read; the linear model adds nothing to that, and
-# the shifted prior, chosen on validation, does not carry over.
+# where the network alone has {{improved.test_acc:.1%}} and {{improved.test_macro_f1:.3f}}. Averaging seeds adds a little; its lead
+# over logistic regression has an exploratory p of {{ensemble_vs_tfidf_lr.p:.2g}}, one of several that were looked at after the
+# test part had been read. The linear model adds nothing to that, and the shifted prior, chosen on validation, does not carry over.
 
 # %% [markdown]
 # #### The same recipe on random splits, for comparison only
 #
-# Accuracies elsewhere come from random splits, on which copies of test tweets stand in training. To compare with those, and
-# with those only, the chosen recipe and logistic regression (its texts and strength as chosen in 2.5) are trained once more
+# On a random split copies of test tweets stand in training. To see what level such a split gives, the chosen recipe and
+# logistic regression (its texts and strength as chosen in 2.5) are trained once more
 # on {{random.n}} random splits of the same size. Nothing was chosen on them, but their test tweets stood in other parts
 # before, and the settings were chosen on some of them: the figures flatter and are not this notebook's result.
 
@@ -1725,6 +1993,39 @@ mean_weight.nlargest(10).rename("mean weight, even share = 1").to_frame().round(
 # tweet, it is a hint at the reason and no proof (Jain and Wallace, 2019).
 
 # %% [markdown]
+# #### Tweets with a negation
+#
+# "Not good" and "good": if reading in order pays, it should pay where a word turns the meaning of another.
+
+# %%
+NEGATIONS = {"not", "n't", "no", "never", "nothing", "none", "without"}
+negated = np.array([not NEGATIONS.isdisjoint(tokens.tweets[row]) for row in rows_of["test"]])
+correct = pd.DataFrame({name: predicted[name] == y["test"] for name in models})
+by_negation = correct.groupby(np.where(negated, "with a negation", "without")).mean()
+by_negation.insert(0, "tweets", [int((negated if name == "with a negation" else ~negated).sum()) for name in by_negation.index])
+only, only_lr, p = mcnemar(correct["improved"][negated], correct["tfidf_lr"][negated])
+RESULTS |= {"negation.n": int(negated.sum()), "negation.only": only, "negation.only_lr": only_lr, "negation.p": p}
+RESULTS["negation.complaints"] = float((y["test"][negated] == 0).mean()) if negated.any() else 0.0
+for name in ("tfidf_lr", "tfidf_svm", "baseline", "improved"):
+    for key, chosen_rows in (("with", negated), ("without", ~negated)):
+        RESULTS[f"negation.{name}_{key}"] = float(correct[name][chosen_rows].mean()) if chosen_rows.any() else 0.0
+turned = np.flatnonzero(negated & (y["test"] == 2) & correct["improved"] & ~correct["tfidf_lr"] & ~correct["tfidf_svm"])
+turned = turned[np.argsort(-sure[turned])][:1]
+RESULTS["negation.example"] = re.sub(r"\s*http\S+", "", frame["text"][rows_of["test"][turned[0]]]).strip(".") if len(turned) else "none"
+RESULTS["negation.example_sure"] = float(sure[turned[0]]) if len(turned) else 0.0
+RESULTS["negation.example_lr"] = SENTIMENTS[predicted["tfidf_lr"][turned[0]]] if len(turned) else "none"
+by_negation.round(4)
+
+# %% [markdown]
+# On the {{negation.n}} test tweets with a negation the reported network is right on {{negation.improved_with:.1%}}, logistic
+# regression on {{negation.tfidf_lr_with:.1%}}; on the others on {{negation.improved_without:.1%}} and
+# {{negation.tfidf_lr_without:.1%}}. So its small lead does not come from negations: {{negation.complaints:.0%}} of the tweets that
+# hold one are complaints, which counting words finds as well. It is right where both linear models are wrong on
+# "{{negation.example}}" (positive, says the network with {{negation.example_sure:.0%}}; {{negation.example_lr}}, says logistic
+# regression). But where there is a negation, it is right {{negation.only}} times where logistic regression is wrong, and wrong
+# {{negation.only_lr}} times where that is right.
+
+# %% [markdown]
 # #### The worst mistakes, read
 #
 # Test tweets on which the network was surest and wrong, with the annotators' agreement on the label.
@@ -1779,7 +2080,6 @@ with pd.option_context("display.max_colwidth", 160, "display.max_rows", 50):
 # %%
 agreement = frame["confidence"].to_numpy()[rows_of["test"]]
 bins = pd.cut(agreement, [0, 0.6, 0.7, 0.999, 1.0], labels=["up to 0.6", "0.6 to 0.7", "0.7 to below 1", "1"])
-correct = pd.DataFrame({name: predicted[name] == y["test"] for name in models})
 by_agreement = correct.groupby(bins, observed=True).mean().rename_axis("agreement")
 by_agreement.insert(0, "tweets", correct.groupby(bins, observed=True).size())
 agreed = agreement == 1
@@ -1789,20 +2089,30 @@ RESULTS |= {
     "ceiling.divided_acc": float(right[~agreed].mean()) if (~agreed).any() else 0.0,
     "ceiling.agreed_lr": float((predicted["tfidf_lr"] == y["test"])[agreed].mean()) if agreed.any() else 0.0,
     "ceiling.errors_divided": float((~agreed)[~right].mean()) if (~right).any() else 0.0,
-    "ceiling.best": (1 + max(0.0, 2 * RESULTS["pairs.agree"] - 1) ** 0.5) / 2,
 }
+
+
+def ceiling(agreement):
+    """How often the best possible classifier is right, if two labels of a text agree so often."""
+    return (1 + np.sqrt(np.maximum(0, 2 * agreement - 1))) / 2
+
+
+draws = np.random.default_rng(SEED).choice(text_agreement, (5000, len(text_agreement))).mean(1)  # a bootstrap over texts
+low, high = np.quantile(ceiling(draws), [0.025, 0.975])
+RESULTS |= {"ceiling.best": float(ceiling(text_agreement.mean())), "ceiling.low": float(low), "ceiling.high": float(high)}
 by_agreement.round(4)
 
 # %% [markdown]
 # Where all annotators agreed, the network is right on {{ceiling.agreed_acc:.1%}} (logistic regression:
 # {{ceiling.agreed_lr:.1%}}), where they were divided, on {{ceiling.divided_acc:.1%}}; {{ceiling.errors_divided:.0%}} of its
 # errors fall on divided tweets, {{ceiling.agreed_share:.0%}} of the tweets being undivided. Two labels of the same text of
-# four or more words agree in {{pairs.agree:.0%}} of {{pairs.n}} pairs. If each text has a right answer that a label gives
-# with probability q and else one other, two labels agree with probability q² + (1 - q)², and the best possible classifier is
-# right with probability q, about {{ceiling.best:.0%}}; a classifier no better than another label would reach
-# {{pairs.agree:.0%}}. Copied texts are not all texts, so this is a rough measure. The last points below it are about the
-# crowd's habits more than about the language. Between the network's {{improved.test_acc:.1%}} and that mark lies room for a
-# better reader, which the rows above put into questions, context and jokes more than into words.
+# four or more words agree in {{pairs.agree_by_text:.0%}} of cases, each of the {{n_copied_texts}} texts weighing the same (1.5).
+# If each text has a right answer that a label gives with probability q and else one other, two labels agree with probability
+# q² + (1 - q)², and the best possible classifier is right with probability q, about {{ceiling.best:.0%}} (95% interval
+# {{ceiling.low:.0%}} to {{ceiling.high:.0%}}, a bootstrap over the texts); a classifier no better than another label would
+# reach {{pairs.agree_by_text:.0%}}. Copied texts are not all texts, so this is a rough measure. Between the network's
+# {{improved.test_acc:.1%}} and that mark lies room for a better reader, which the rows above put into questions, context and
+# jokes more than into words.
 
 # %% [markdown]
 # ### 3.4 Saving the weights  <!-- rubric: IV.3.4 -->
@@ -1827,28 +2137,40 @@ pd.DataFrame(
 # ### 4.1 Data, networks, and recurrent models  <!-- rubric: IV.4 -->
 #
 # **Data.** {{n_tweets:,}} tweets, {{share_negative:.0%}} of them complaints, {{mean_words:.0f}} words long; a crowd's
-# labels, on which the crowd itself agrees with a share of {{agreement:.2f}}. Mended characters and words, and a split
-# without copies, made the task harder and the numbers honest: copies in training flatter a linear model by
-# {{split.gap_points:.1f}} points (1.5), and on random splits the improved network has {{random.improved_acc:.1%}} (3.3).
+# labels, on which the crowd itself agrees with a share of {{agreement:.2f}}. Damaged characters and words were mended, and
+# groups of copies kept on one side of the split. What copies in training would gain a linear model,
+# {{split.gap_points:.2f}} points ({{split.gap_low_points:+.1f}} to {{split.gap_high_points:+.1f}}), is too little to tell from
+# nothing (1.5).
 #
 # **Baseline.** An embedding of {{search.embedding}} numbers a word, three LSTM layers of {{search.hidden}} units with
-# dropout after each, the last word's state, a linear layer: {{baseline.parameters:,}} parameters, nearly all in the
-# embedding. **Improved.** A {{improved.described}}; {{improved.layers}} layer(s) of {{improved.hidden_size}} units a
-# direction, {{improved.parameters:,}} parameters.
+# dropout after each, the last word's state, a linear layer: {{baseline.parameters:,}} parameters,
+# {{baseline.embedding_share:.0%}} of them in the embedding. **Improved.** A {{improved.described}}: one recurrent layer of
+# {{improved.hidden_size}} units a direction, {{improved.parameters:,}} parameters.
 #
-# **Results.** {{improved.test_acc:.1%}} against {{baseline.test_acc:.1%}} and the linear model's {{tfidf_lr.test_acc:.1%}};
-# macro-F1 {{improved.test_macro_f1:.3f}}, {{baseline.test_macro_f1:.3f}}, {{tfidf_lr.test_macro_f1:.3f}}. Word vectors that know
-# more than ten thousand tweets teach, and reading in both directions, decided it.
+# **Results.** Over {{n_seeds}} seeds {{improved.mean_test_acc:.1%}} against {{baseline.mean_test_acc:.1%}}, logistic regression
+# {{tfidf_lr.test_acc:.1%}}, the support vector machine {{tfidf_svm.test_acc:.1%}}; macro-F1
+# {{improved.mean_test_macro_f1:.3f}}, {{baseline.mean_test_macro_f1:.3f}}, {{tfidf_lr.test_macro_f1:.3f}},
+# {{tfidf_svm.test_macro_f1:.3f}}. Clearly better than the baseline; over the linear models ahead by
+# {{improved_vs_tfidf_lr.mean_lead_points:.1f}} points on average, which the reported seed alone does not show to be more than chance (3.3).
+# More than half of the gain on the baseline is what GloVe's vectors bring (3.1).
 #
-# **Long sequences.** Tweets are short, so little can vanish on the way; still the misread padding of 2.4
-# ({{pad.misread_acc:.1%}}) shows what {{max_length}} steps can do. Attention, maximum and mean shorten every word's way to
-# the answer to one step; classifying the last states alone instead changes validation accuracy by
+# **Strengths.** A recurrent network reads words in order and carries a state along, so it can in principle tell "not good" from
+# "good, not bad", which a bag of words cannot. An LSTM's gates add to its memory instead of multiplying all of it at every
+# step, so that gradients reach far back where those of a plain recurrence vanish. One set of weights serves tweets of any length. An
+# example of a negation read rightly is "{{negation.example}}"; but on all {{negation.n}} test tweets with a negation the
+# network is right on {{negation.improved_with:.1%}} and logistic regression, which counts pairs such as "not good" as
+# well, on {{negation.tfidf_lr_with:.1%}}: on these tweets the strength does not show.
+#
+# **Long sequences.** Tweets are short, so little can vanish on the way; read only after the padding, at step {{max_length}}, the
+# baseline's state changes accuracy by no more than {{pad.misread_points:+.1f}} points, with one seed (2.4). Attention, maximum and mean shorten every
+# word's way to the answer to one step; classifying the last states alone instead changes validation accuracy by
 # {{ablation.last_states_alone_gain:+.1f}} points, more than three standard errors.
 #
 # **Cost.** A recurrence cannot be computed in parallel over the words: an epoch of the baseline takes
-# {{speed.bucketed:.1f}} s, and {{speed.ratio:.1f}} times that if everything is padded to the longest tweet, while logistic
-# regression is fitted in {{tfidf_lr.seconds:.1f}} s altogether. {{n_runs}} trainings of {{training_minutes:.0f}} minutes
-# stand behind the comparison.
+# {{speed.bucketed:.1f}} s, and {{speed.ratio:.1f}} times that if everything is padded to the longest tweet. All
+# {{baseline.epochs}} epochs of the baseline take about {{baseline.seconds:.0f}} s and those of the improved network
+# {{improved.seconds:.0f}} s, logistic regression's fit {{tfidf_lr.seconds:.1f}} s and the support vector machine's
+# {{tfidf_svm.seconds:.1f}} s. {{n_runs}} trainings of {{training_minutes:.0f}} minutes stand behind the comparison.
 #
 # **Interpretability.** A linear model is read off its weights; its strongest n-grams are below. Attention gives a hint for
 # each tweet, and no such list exists for what the LSTM does with a negation.
@@ -1860,9 +2182,10 @@ pd.DataFrame({name: linear["lr"].result["top"][label] for label, name in enumera
 # **Sensitivity.** Seeds alone move the baseline by {{search.seed_sd_points:.1f}} points (standard deviation) and the
 # improved network by {{tuning.seed_sd_points:.1f}}. At half or twice the learning rate the baseline has
 # {{search.lr_0_0015_acc:.1%}} and {{search.lr_0_006_acc:.1%}} instead of {{search.centre_acc:.1%}}, the improved network
-# {{tuning.lr_0_0015_acc:.1%}} and {{tuning.lr_0_006_acc:.1%}} instead of {{tuning.centre_acc:.1%}}. Logistic regression has
-# one number to tune. A student should first watch the validation loss:
-# the baseline's turns up in epoch {{baseline.least_loss_epoch}}.
+# {{tuning.lr_0_0015_acc:.1%}} and {{tuning.lr_0_006_acc:.1%}} instead of {{tuning.centre_acc:.1%}}. Logistic regression has no
+# seed, but was tuned as well: its {{tfidf_lr.tries}} tries in four decisions lie between {{tfidf_lr.worst_try:.1%}} and
+# {{tfidf_lr.val_acc:.1%}}. A student should first watch the validation loss: the baseline's is lowest in epoch
+# {{baseline.least_loss_epoch}} and rises from there on.
 #
 # **Limits.** One week, six airlines, one language, one split: the paired tests speak about tweets like these. The best epoch
 # and the best seed were chosen on the validation part, which flatters validation figures, not the test's. GloVe is
@@ -1874,12 +2197,12 @@ pd.DataFrame({name: linear["lr"].result["top"][label] for label, name in enumera
 
 # %%
 bar = {"required of the improved network": 0.75}
-bar |= {name: RESULTS[f"{name}.test_acc"] for name in ("majority", "tfidf_lr", "baseline", "improved")}
+bar |= {name: RESULTS[f"{name}.test_acc"] for name in ("majority", "tfidf_lr", "tfidf_svm", "baseline", "improved")}
 pd.Series(bar, name="test accuracy").to_frame().round(4)
 
 # %% [markdown]
-# The improved network passes the required 75% with {{improved.test_acc:.1%}}. So does a linear model, with
-# {{tfidf_lr.test_acc:.1%}}, which is why this notebook measures itself against that.
+# The improved network passes the required 75% with {{improved.test_acc:.1%}}. So do the linear models, with
+# {{tfidf_lr.test_acc:.1%}} and {{tfidf_svm.test_acc:.1%}}, and the baseline, with {{baseline.test_acc:.1%}}.
 
 # %% tags=["toolbox"]
 # @title Numbers for the text

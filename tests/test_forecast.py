@@ -62,9 +62,12 @@ from a1.forecast import (
     error_by,
     fit_baseline,
     naive_forecasts,
+    profile_forecasts,
+    ratio_interval,
     ridge_forecasts,
     run_search,
     score_at_step,
+    score_intervals,
     scores,
     skill,
     skill_interval,
@@ -916,6 +919,23 @@ def test_naive_forecasts_several_steps_ahead(series, base):
     )
 
 
+@pytest.mark.parametrize("horizons", [(1,), (1, 12)])
+def test_the_profile_is_the_training_parts_mean_by_weekday_and_hour(horizons, base):
+    splits = PowerSplits(base, Window(history=7, recent=6, horizons=horizons))
+    y, times = splits.targets("train")
+    known = pd.concat(
+        pd.Series(y[:, n], times + pd.Timedelta(minutes=5 * (h - 1))) for n, h in enumerate(horizons)
+    )
+    means = known.astype(np.float64).groupby([known.index.day_of_week, known.index.hour]).mean()
+    forecast, (_, starts) = profile_forecasts(splits, "test"), splits.targets("test")
+    assert forecast.shape == (len(starts), len(horizons)) and forecast.dtype == np.float32
+    for row in (0, 40, len(starts) - 1):
+        for n, h in enumerate(horizons):
+            time = starts[row] + pd.Timedelta(minutes=5 * (h - 1))
+            expected = means.get((time.day_of_week, time.hour), y.mean())
+            assert forecast[row, n] == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_table_row_holds_the_numbers_of_its_window(splits):
     X, y = tabulate(splits, "val")
     x, targets = batches_of(splits, "val")
@@ -1056,6 +1076,22 @@ def test_skill_interval_has_its_level():
         low, high = skill_interval(y, predicted, reference, block=30, repeats=200, seed=seed)
         inside += low < 0.5 < high
     assert inside >= 50  # 57 expected at 95%
+
+
+def test_intervals_of_scores_and_ratios_hold_the_value():
+    rng = np.random.default_rng(2)
+    y = rng.normal(1, 1, 5000).astype(np.float32)
+    predicted = y + rng.normal(0, 0.5, 5000).astype(np.float32)
+    (low, high), (low_kw, high_kw) = score_intervals(y, predicted)
+    assert 0.72 < low < r2_score(y, predicted) < high < 0.78
+    assert low_kw < np.abs(y - predicted).mean() < high_kw < low_kw + 0.05
+    inside = y > 2
+    share, low, high = ratio_interval((predicted - y) ** 2 * inside, (predicted - y) ** 2)
+    assert share == pytest.approx(
+        ((predicted - y) ** 2)[inside].sum() / ((predicted - y) ** 2).sum(), rel=1e-4
+    )
+    assert low < share < high < low + 0.06
+    assert np.isnan(ratio_interval(y * 0, y * 0)).all()
 
 
 def test_autocorrelation_by_its_definition():

@@ -41,9 +41,7 @@ DAY = 24 * 60
 WEEK = 7 * DAY
 FILL = 5  # a missing minute repeats the last measured one, unless that is longer ago
 EVALUATED = 2048  # windows in a batch that is only scored
-CONTEXT = (
-    6 * 60
-)  # must be complete before every target, however little of it a model reads: same targets for all
+CONTEXT = 6 * 60  # must be complete before a target, however little of it a model reads: same targets for all
 
 UCI_TABLE = "household_power_consumption.txt"
 UCI_ZIP = "household_power_consumption.zip"
@@ -328,13 +326,12 @@ def split_rows(n, shares=(0.70, 0.15, 0.15)):
 class PowerBase:
     """The one array all windows are cut from, on a device, and what belongs to it."""
 
-    values: (
-        torch.Tensor
-    )  # float32 [N, 14]: FEATURES, scaled; NaN where unknown, so that no use goes unnoticed
-    target: (
-        torch.Tensor
-    )  # float32 [N]: mean power of this minute and the next four, kW; NaN unless all were measured
-    means: torch.Tensor  # float32 [N]: mean power of this minute and the four before, kW; gaps filled
+    # float32 [N, 14]: FEATURES, scaled; NaN where unknown, so that no use goes unnoticed
+    values: torch.Tensor
+    # float32 [N]: mean power of this minute and the next four, kW; NaN unless all were measured
+    target: torch.Tensor
+    # float32 [N]: mean power of this minute and the four before, kW; gaps filled
+    means: torch.Tensor
     rows: dict  # part: range of rows
     scaler: StandardScaler  # of the first nine columns, SCALED
     index: pd.DatetimeIndex  # [N]

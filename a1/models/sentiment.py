@@ -21,7 +21,7 @@ class SentimentLSTM(nn.Module):
         self,
         words: int,
         embedding_size: int = 100,
-        hidden_size: int = 128,
+        hidden_size: int = 64,
         layers: int = 3,
         dropout: float = 0.3,
         classes: int = 3,
@@ -160,9 +160,9 @@ class AttentiveRNN(nn.Module):
         self,
         words: int,
         embedding_size: int = 100,
-        hidden_size: int = 128,
-        layers: int = 2,
-        dropout: float = 0.5,
+        hidden_size: int = 64,
+        layers: int = 1,
+        dropout: float = 0.4,
         classes: int = 3,
         kind: str = "lstm",
         bidirectional: bool = True,
@@ -170,8 +170,8 @@ class AttentiveRNN(nn.Module):
         pooling: bool = True,
         vectors: torch.Tensor | None = None,
         name: str = "given",
-        rate: float = 0.3,
-        spatial: float = 0.3,
+        rate: float = 1.0,
+        spatial: float = 0.2,
         word_dropout: float = 0.1,
         ngrams: bool = False,
     ):
@@ -236,7 +236,7 @@ class Averaged(nn.Module):
     and Valpola, 2017.
     """
 
-    def __init__(self, network: nn.Module, decay: float = 0.995):
+    def __init__(self, network: nn.Module, decay: float = 0.99):
         super().__init__()
         self.network, self.decay = network, decay
         self.names = {name: "mean_of_" + name.replace(".", "_") for name, _ in network.named_parameters()}
