@@ -286,6 +286,10 @@ def test_claims_of_part_2_on_depth_and_initialisation():
     assert {key: len(records) for key, records in float32.items()} == {
         (net, "default"): 3 for net in ("vgg16c", "vgg_deep")
     }
+    losses = {}
+    for record in [record for key in float32 for record in (*float32[key], *runs[key])]:
+        losses.setdefault(record["config"]["recipe"]["lr"], []).append(record["history"][-1]["train_loss"])
+    assert all(len(found) == 4 and np.ptp(found) < 1e-4 for found in losses.values()), "the last bias alone"
     assert {key: len(records) for key, records in runs.items()} == dict.fromkeys(runs, 3) and len(runs) == 9
     best = {
         key: max(records, key=lambda record: record["metrics"]["val_acc"])["config"]["recipe"]["lr"]
