@@ -575,6 +575,17 @@ def test_claims_of_transfer_learning():
     assert 1.4 < r["efficientnet_lite0.parameters"] / r["mobilenet_v2.parameters"] < 1.6, "half as many again"
     for name in nets[1:]:
         assert r[f"price.{name}_time"] > 1.2 * r[f"price.{name}_mult_adds"]
+    sizes = [r[f"price.{best}_time{size}"] for size in ("_small", "_middle", "")]
+    assert max(sizes[:2]) < 1.1 * r[f"price.{best}_mult_adds"] < 1.5 < sizes[2], "only at the largest size"
+    first = [r[f"price.mobilenet_v2_time{size}"] for size in ("_small", "_middle", "")]
+    assert min(first) > 1.5 * r["price.mobilenet_v2_mult_adds"], "at no resolution"
+    assert 0 < r["lead.tuned_points"] < r["lead.frozen_points"]
+    assert r["change.squeezenet1_1_batch_gain"] > r["try.difference_points"]
+    rest = [r[f"change.{name}_augmentation_gain"] for name in nets]
+    assert max(map(abs, rest)) < r["try.difference_points"], "within it"
+    for name in nets:
+        for share in ("least", "fifth"):
+            assert r[f"amount.{name}_head_{share}"] > r[f"amount.{name}_tuned_{share}"], "dotted above solid"
     tuned = [r[f"tuned.{name}_points"] for name in nets]
     assert min(tuned) > 0 and max(tuned) - min(tuned) < 2**0.5 * 100 * noise
     assert max(r[f"confused.beef.{name}"] for name in nets) < r["confused.second_count"]
