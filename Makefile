@@ -1,9 +1,10 @@
+# make data    bring every data set into data/ (NAMES="photos tweets" narrows it, STAND_IN=1 draws small ones instead)
 # make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
 # make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX, see README)
 # make site    deliverables, PDF and rubric as a static site in site/, for graders
-# make bench   our batches, training step, forecasting windows, grouped convolutions and text batches against the usual way
+# make bench   our batches and training step against the usual way
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +13,9 @@ PROFILE ?=
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
+
+data: .venv/run
+	$(BIN)/python tools/data.py $(if $(STAND_IN),--stand-in,$(NAMES))
 
 test: .venv/dev
 	$(BIN)/ruff check .
@@ -34,9 +38,6 @@ site: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m bench.bench_loader
 	$(BIN)/python -m bench.bench_step
-	$(BIN)/python -m bench.bench_windows
-	$(BIN)/python -m bench.bench_grouped
-	$(BIN)/python -m bench.bench_buckets
 
 # The hash of the source goes into the PDF: a test compares it with the committed .tex.
 pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("part_v/a1_part_5.tex", "rb").read()).hexdigest())')
@@ -65,4 +66,4 @@ format: .venv/dev
 clean:
 	rm -rf .venv out site
 
-.PHONY: run test full build check site bench pdf format clean
+.PHONY: run data test full build check site bench pdf format clean

@@ -1,1 +1,1 @@
-"""The code that the notebooks show: models, data, training, evaluation and plots."""
+"""What the notebooks show and share: the builder puts these definitions into them."""

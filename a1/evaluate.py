@@ -1,86 +1,48 @@
-"""Reading results: intervals, tests, per-class measures."""
+"""Reading results: intervals, per-class measures, a paired test, and released weights."""
 
-import math
-import time
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import precision_recall_fscore_support
+from scipy.stats import binomtest
+from sklearn.metrics import classification_report
 
-from a1.setup import DEVICE
+from a1.files import atomic_write
+from a1.setup import DEVICE, FULL
+from a1.train import evaluate
 
 
-def wilson_interval(share, n, z=1.96):
-    """95% interval of a share observed in n trials (Wilson, 1927): (low, high)."""
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return centre - half, centre + half
+def metrics_table(record):
+    """Accuracy with its 95% interval (Wilson), loss and macro-F1 of each part."""
+    rows = {}
+    for part, n in record["sizes"].items():
+        acc, loss, f1 = (record["metrics"][f"{part}_{m}"] for m in ("acc", "loss", "macro_f1"))
+        ci = binomtest(round(acc * n), n).proportion_ci(method="wilson")
+        rows[part] = [f"{x:.4f}" for x in (acc, ci.low, ci.high, loss, f1)]
+    return pd.DataFrame(rows, ["accuracy", "95% from", "95% to", "loss", "macro-F1"]).T
 
 
 def class_report(y, predicted, classes):
-    """Precision, recall, F1 and support per class, and their unweighted mean: a DataFrame."""
-    columns = precision_recall_fscore_support(y, predicted, labels=range(len(classes)), zero_division=0)
-    table = pd.DataFrame(dict(zip(["precision", "recall", "F1", "images"], columns)), index=classes)
-    average = table.mean().to_frame("macro average").T.assign(images=table["images"].sum())
-    return pd.concat([table, average])
+    """Precision, recall, F1 and number of examples per class, and their average."""
+    report = classification_report(y, predicted, target_names=classes, output_dict=True)
+    return pd.DataFrame(report).T.loc[[*classes, "macro avg"]].round(4)
 
 
-def reported(model, run):
-    """What a notebook's results say of a run: {"<model>.<key>": value}."""
-    facts = {
-        "run": run.path.stem,
-        "epochs": len(run.history),
-        "best_epoch": run.record["best_epoch"],
-        "minutes": sum(epoch["seconds"] for epoch in run.history) / 60,
-        "device": run.record["device"],
-        "date": run.record["date"],
-        "parameters": run.record["parameters"],
-        **run.metrics,
-    }
-    sizes = run.record["data"]["sizes"]
-    facts["test_acc_low"], facts["test_acc_high"] = wilson_interval(run.metrics["test_acc"], sizes["test"])
-    return {f"{model}.{key}": value for key, value in facts.items()}
-
-
-def metrics_table(run):
-    """Accuracy with its 95% interval, loss and macro-F1 of a run, one row a part: a DataFrame."""
-    rows = {}
-    for part, n in run.record["data"]["sizes"].items():
-        acc, loss, macro_f1 = (run.metrics[f"{part}_{measure}"] for measure in ("acc", "loss", "macro_f1"))
-        low, high = wilson_interval(acc, n)
-        rows[part] = {
-            "accuracy": acc,
-            "95% interval": f"{low:.4f} to {high:.4f}",
-            "loss": loss,
-            "macro-F1": macro_f1,
-        }
-    return pd.DataFrame(rows).T
-
-
-def mcnemar(one_right, other_right):
-    """McNemar's exact test of two classifiers on the same examples: (only one right, only other right, p).
-
-    one_right, other_right: bool [N]. p is the two-sided probability of a split at least as uneven as this one
-    of the examples on which exactly one is right, were both equally good. Source: McNemar, Psychometrika 1947.
-    """
-    only_one, only_other = int((one_right & ~other_right).sum()), int((other_right & ~one_right).sum())
-    n = only_one + only_other
-    tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
-    return only_one, only_other, min(1.0, tail / 2 ** (n - 1)) if n else 1.0
-
-
-def median_seconds(steps, repeats):
-    """Median time of each of `steps`, {name: function}: {name: seconds}.
-
-    The steps take turns, so that whatever else the machine does hits them alike; a first round warms up.
-    """
-    times = {name: [] for name in steps}
-    for _ in range(repeats + 1):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - started)
-    return {name: float(np.median(values[1:])) for name, values in times.items()}
+def release(record, make_model, data, name):
+    """Save a run's weights in float16, read them back and score them; None where not at hand."""
+    path = Path("weights" if FULL else "out/weights", name)
+    source = record["path"].with_suffix(".pt")
+    if source.exists():
+        state = torch.load(source, weights_only=True)
+        half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        with atomic_write(path) as file:
+            torch.save(half, file)
+    if not path.exists():
+        return print(f"{path} is not on this machine: training the network again makes it")
+    model = make_model()
+    model.load_state_dict(torch.load(path, weights_only=True))  # float16 into float32
+    again = evaluate(model.to(DEVICE), data, "test", record["recipe"])[0]["acc"]
+    kept = record["metrics"]["test_acc"]
+    print(f"{path}, {path.stat().st_size / 1e6:.1f} MB: {again:.4f} reloaded, {kept:.4f} recorded")
+    assert abs(again - kept) < 1.5 / record["sizes"]["test"], "these are not that run's weights"
+    return model

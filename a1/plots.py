@@ -1,143 +1,99 @@
 """How the project's figures look, and those that several notebooks draw."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import seaborn as sns
-from IPython.display import SVG, display
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from a1.runs import curves
-from a1.setup import OUT
+from a1.setup import FULL, RUNS
 
-# One colour a model in the whole project (Okabe and Ito's colour-blind safe palette).
-COLORS = {
-    "vgg16c": "#D55E00",
-    "resnet18": "#0072B2",
-    "vgg_deep": "#CC79A7",
-    "resnext": "#009E73",
-}
+COLORS = {"vgg16c": "#D55E00", "resnet18": "#0072B2", "vgg_deep": "#CC79A7", "resnext": "#009E73"}
 NAMES = {"vgg16c": "VGG-16C", "resnet18": "ResNet-18", "vgg_deep": "VGG-Deep", "resnext": "ResNeXt"}
+STYLE = {
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3},
+    **{"legend.frameon": False, "figure.constrained_layout.use": True, "svg.hashsalt": "a1"},
+}
 
 
-def use_plot_style():
-    """Project-wide matplotlib defaults."""
-    plt.rcParams.update({
-        "figure.dpi": 100, "font.size": 10, "axes.titlesize": 11, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False,
-        "figure.constrained_layout.use": True, "svg.hashsalt": "a1",
-    })  # fmt: skip
-
-
-def show_images(images, titles, columns, title_color="black"):
+def show_images(images, titles, columns):
     """Grid of uint8 images [N, 3, H, W], each under its title."""
     rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(1.45 * columns, 1.72 * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
+    _, axes = plt.subplots(rows, columns, figsize=(1.2 * columns, 1.4 * rows), squeeze=False)
     for ax, image, title in zip(axes.flat, images, titles):
-        ax.imshow(image.permute(1, 2, 0).cpu(), interpolation="nearest")
-        ax.set_title(title, fontsize=9, color=title_color)
+        ax.imshow(image.permute(1, 2, 0))
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
     plt.show()
 
 
-def plot_history(runs, measure, label):
-    """One measure ("acc" or "loss") of each run per epoch: training dashed, validation solid.
-
-    runs: {model name: Run}; the dot marks the epoch whose weights were kept.
-    """
-    fig, ax = plt.subplots(figsize=(7, 3.6))
-    for name, run in runs.items():
-        epochs = [epoch["epoch"] for epoch in run.history]
-        for part, style in (("train", "--"), ("val", "-")):
-            values = [epoch[f"{part}_{measure}"] for epoch in run.history]
-            ax.plot(epochs, values, style, color=COLORS[name], label=f"{NAMES[name]}, {part}")
-        best = run.record["best_epoch"]
-        ax.plot(best, run.history[best - 1][f"val_{measure}"], "o", color=COLORS[name])
-    ax.set(xlabel="epoch", ylabel=label, xticks=epochs[:: max(1, len(epochs) // 10)])
-    ax.legend()
-    return fig, ax
+def plot_history(records, first=1):
+    """Accuracy and loss per epoch, from `first` on, of {model: record}: training dashed, a dot for
+    the weights that were kept, a dotted line where the resolution grows."""
+    _, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    for ax, measure, label in zip(axes, ("acc", "loss"), ("accuracy", "cross-entropy")):
+        for name, record in records.items():
+            history = pd.DataFrame(record["history"]).set_index("epoch").loc[first:]
+            for part, style in (("train", "--"), ("val", "-")):
+                values, text = history[f"{part}_{measure}"], f"{NAMES[name]}, {part}"
+                ax.plot(values, style, color=COLORS[name], label=text)
+            ax.plot(values[values.index == record["best_epoch"]], "o", color=COLORS[name])
+        grows = np.flatnonzero(np.diff([*record["recipe"]["image_sizes"], 64])) + 1.5
+        for epoch in grows[grows > first]:
+            ax.axvline(epoch, color="gray", ls=":", lw=1)
+        ax.set(xlabel="epoch", ylabel=label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(fontsize=9)
+    axes[1].set_ylim(0, min(1.2, axes[1].get_ylim()[1]))
+    plt.show()
 
 
 def plot_confusion(y, predicted, classes):
-    """Confusion matrix: counts, coloured by the share of the true class."""
-    counts = confusion_matrix(y, predicted, labels=range(len(classes)))
-    fig, ax = plt.subplots(figsize=(4.4, 3.6))
-    shares = counts / counts.sum(1, keepdims=True).clip(1)
-    sns.heatmap(shares, annot=counts, fmt=",d", cmap="Blues", vmin=0, vmax=1, square=True,
-                xticklabels=classes, yticklabels=classes, cbar_kws={"label": "share of the true class"}, ax=ax)  # fmt: skip
-    ax.set(xlabel="predicted class", ylabel="true class")
-    ax.grid(False)
+    """Counts of each true and predicted class, returned too; only mistakes are coloured."""
+    counts = confusion_matrix(y, predicted)
+    table = pd.DataFrame(counts, *(pd.Index(classes, name=n) for n in ("true", "predicted")))
+    plt.figure(figsize=(4, 3.1))
+    options = {"annot": counts, "fmt": ",d", "cmap": "Oranges", "cbar_kws": {"label": "mistakes"}}
+    sns.heatmap(table - np.diag(np.diag(counts)), square=True, **options).grid(False)
     plt.show()
-    return counts
+    return table
 
 
-def plot_mistakes(images, y, probs, classes, columns=6):
-    """The surest mistakes of every kind: a row for each pair of true and predicted class, surest first.
-
-    images: uint8 [N, 3, H, W]; y: int64 [N]; probs: [N, K]. Titles give the probability of the wrong answer.
-    """
-    predicted, sure = probs.argmax(1), probs.max(1).values
-    pairs = [(true, said) for true in range(len(classes)) for said in range(len(classes)) if true != said]
-    fig, axes = plt.subplots(len(pairs), columns, figsize=(1.35 * columns, 1.36 * len(pairs)), squeeze=False)
+def plot_mistakes(images, y, probs, classes, rows=3):
+    """The surest mistakes, a column a kind, above each the wrong answer's probability.
+    images uint8 [N, 3, H, W]; y int64 [N]; probs [N, K]."""
+    said, sure = probs.argmax(1), probs.max(1)
+    pairs = [(a, b) for a in range(len(classes)) for b in range(len(classes)) if a != b]
+    _, axes = plt.subplots(rows, len(pairs), figsize=(1.5 * len(pairs), 1.75 * rows))
+    for column, (true, other) in zip(axes.T, pairs):
+        found = np.flatnonzero((y == true) & (said == other))
+        for ax, index in zip(column, found[np.argsort(-sure[found])]):
+            ax.imshow(images[index].permute(1, 2, 0))
+            ax.set_title(f"{sure[index]:.0%}", fontsize=8)
+        kind = f"{classes[true]},\nsaid {classes[other]}\n"
+        column[0].set_title(kind + column[0].get_title(), fontsize=8)
     for ax in axes.flat:
-        ax.set_axis_off()
-    for row, (true, said) in zip(axes, pairs):
-        found = ((y == true) & (predicted == said)).nonzero()[:, 0]
-        row[0].text(-0.12, 0.5, f"{classes[true]}\ntaken for\n{classes[said]}\n({len(found)})", ha="right",
-                    va="center", fontsize=9, transform=row[0].transAxes)  # fmt: skip
-        for ax, index in zip(row, found[sure[found].argsort(descending=True)]):
-            ax.imshow(images[index].permute(1, 2, 0).cpu(), interpolation="nearest")
-            ax.set_title(f"{sure[index]:.0%}", fontsize=8, pad=2)
+        ax.axis("off")
     plt.show()
 
 
-def plot_study(variants, measures, colors):
-    """Runs of a study per epoch, a panel for each measure: mean over the seeds as a line, range as a band.
-
-    variants: {label: Runs of one variant}; measures: {name in the history: axis label}; colors: as variants.
-    Returns figure and axes; the legend is in the last one.
-    """
-    fig, axes = plt.subplots(1, len(measures), figsize=(9.5, 3.3))
-    for ax, (measure, title) in zip(axes, measures.items()):
-        for (label, runs), color in zip(variants.items(), colors):
-            values = curves(runs, measure)
-            epochs = range(1, values.shape[1] + 1)
-            ax.plot(epochs, values.mean(0), color=color, label=label)
-            ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-        ax.set(xlabel="epoch", ylabel=title, xticks=epochs[:: -(-len(epochs) // 10)])
-    axes[-1].legend(fontsize=9)
-    return fig, axes
-
-
-def read_events(run):
-    """Scalars of a run's TensorBoard event files: {"loss/val": ([epoch, ...], [value, ...]), ...}."""
-    # A run that was interrupted left a file for each start, which may repeat epochs: the last one counts.
-    folder = run.path.parent / "tensorboard" / run.path.stem
-    log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
-    scalars = {tag: {event.step: event.value for event in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
-    return {
-        tag: (sorted(values), [values[step] for step in sorted(values)]) for tag, values in scalars.items()
-    }
-
-
-def plot_events(run, color):
-    """Accuracy and loss of a run as TensorBoard logged them; returns the figure."""
-    events = read_events(run)
-    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    for ax, measure, label in zip(axes, ("acc", "loss"), ("accuracy", "cross-entropy")):
+def plot_events(name, color, file):
+    """Accuracy and loss as TensorBoard logged them, shown as SVG and PNG and saved as SVG."""
+    log = EventAccumulator(str(RUNS / "tensorboard" / name)).Reload()
+    fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.8))
+    for ax, measure in zip(axes, ("acc", "loss")):
         for part, style in (("train", "--"), ("val", "-")):
-            ax.plot(*events[f"{measure}/{part}"], style, color=color, label=f"{measure}/{part}")
-        ax.set(xlabel="epoch", ylabel=label)
-        ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
-        ax.legend()
-    axes[1].set_ylim(0, 1.2)
-    return fig
-
-
-def show_svg(fig, name):
-    """Show a figure as SVG and leave it as figures/`name`.svg."""
-    path = OUT / "figures" / f"{name}.svg"
+            events = {event.step: event.value for event in log.Scalars(f"{measure}/{part}")}
+            pd.Series(events).sort_index().plot(ax=ax, style=style, color=color, label=part)
+        ax.set(xlabel="epoch", ylabel={"acc": "accuracy", "loss": "cross-entropy"}[measure])
+    ax.legend()
+    path = Path("figures" if FULL else "out/figures", file)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, metadata={"Date": None})
-    plt.close(fig)
-    display(SVG(filename=str(path)))
+    set_matplotlib_formats("svg", "png")  # an untrusted notebook shows the PNG
+    plt.show()
+    set_matplotlib_formats("png")

@@ -3,51 +3,28 @@
 import pandas as pd
 import torch
 
-from a1.data.images import ImageSplits
-from a1.runs import fit_or_load
+from a1.records import probe, train_once
 
 
-def study_data(image_set, indices, train_per_class, val_per_class, size, device):
-    """ImageSplits of the first photos per class of the training and validation parts, shrunk to `size` pixels.
-
-    The test part is left out: nothing can be chosen by it. The same photos whatever the seed of a run.
-    """
-
-    def first(part, count):
-        labels = image_set.labels[indices[part]]
-        return torch.cat([indices[part][labels == label][:count] for label in labels.unique()])
-
-    chosen = {"train": first("train", train_per_class), "val": first("val", val_per_class)}
-    return ImageSplits(image_set, chosen, device, size)
+def study_indices(labels, split, train_per_class, val_per_class):
+    """The first photos of each class in the training and the validation part; no test part."""
+    counts = {"train": train_per_class, "val": val_per_class}
+    return {
+        part: torch.cat([split[part][labels[split[part]] == c][:n] for c in labels.unique()])
+        for part, n in counts.items()
+    }
 
 
-def run_study(name, variants, data, recorder=None):
-    """Train every variant and return a DataFrame, one row per run, in the order of `variants`.
-
-    variants: {(label, seed): (make_model, recipe)}. Accuracies are those of the epoch with the best validation
-    accuracy; `last_val_acc` is that of the last epoch; `seconds` are per epoch (median). A `recorder` watches each run.
-    """
-    rows = []
-    for (label, seed), (make_model, recipe) in variants.items():
-        run = fit_or_load(f"studies/{name}", make_model, recipe, data, verbose=False, recorder=recorder)
-        history = pd.DataFrame(run.history)
-        rows.append({
-            "variant": label, "seed": seed, "run": run, "best_epoch": run.record["best_epoch"],
-            "train_acc": run.metrics["train_acc"], "val_acc": run.metrics["val_acc"],
-            "last_train_acc": history["train_acc"].iloc[-1], "last_val_acc": history["val_acc"].iloc[-1],
-            "seconds": history["seconds"].median(),
-        })  # fmt: skip
+def run_study(name, variants, seeds, data):
+    """Train each variant, {label: (make_model, recipe)}, with each seed: a row a run, with the
+    accuracies of the epoch that was best on validation."""
+    runs, rows = [(label, seed) for label in variants for seed in seeds], []
+    probes = {label: probe(*variant, data) for label, variant in variants.items()}
+    for k, (label, seed) in enumerate(runs, 1):
+        make_model, recipe = variants[label]
+        run = (f"{name}/{label}-seed{seed}", make_model, recipe | {"seed": seed}, data)
+        record = train_once(*run, f"run {k} of {len(runs)}", probes[label])
+        accs = {f"{part}_acc": record["metrics"][f"{part}_acc"] for part in ("train", "val")}
+        history = pd.DataFrame(record["history"])
+        rows.append({"variant": label, "seed": seed, "history": history} | accs)
     return pd.DataFrame(rows)
-
-
-def runs_of(table, variant):
-    """The Runs of one variant, a seed each."""
-    return list(table["run"][table["variant"] == variant])
-
-
-def mean_and_sd(table, columns):
-    """Mean and standard deviation over the seeds of each variant: a DataFrame, variants in order."""
-    grouped = table.groupby("variant", sort=False)[list(columns)]
-    return grouped.agg(["mean", "std"]).set_axis(
-        [f"{column}, {what}" for column in columns for what in ("mean", "sd")], axis=1
-    )

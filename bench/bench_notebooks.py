@@ -12,12 +12,12 @@ from pathlib import Path
 
 from a1.files import atomic_write
 from tools import nb, readme
-from tools.assemble import SOURCES
+from tools.frozen import notebook_names
 
 
 def main():
     measured = {}
-    for name in sorted(path.stem for path in SOURCES.glob("*.py")):
+    for name in notebook_names():
         _, _, data, seconds, _ = nb.run_copy(name, "quick")
         measured[name] = {"seconds": int(seconds), "data": data}
         print(f"{name}: {seconds} s ({data})")

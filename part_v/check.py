@@ -260,11 +260,16 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
         lstm.forward()
         lstm.backward(e)
         T = len(x)
-        pairs = {f"state {name}": [(lstm.v[name, t], v[name, t]) for t in lstm.steps] for name in "ifogch"}
+        pairs = {
+            f"state {name}": [(lstm.v[name, t], v[name, t]) for t in lstm.steps]
+            for name in "ifogch"
+        }
         for name in "ifogch":
             pairs[f"dL/d{name}"] = [(lstm.grad[name, t], v[name, t].grad) for t in lstm.steps]
             pairs[f"dL/d{name}, last step"] = [(lstm.grad[name, T], v[name, T].grad)]
-            pairs[f"box A, {name}"] = [(lstm.answers(t, "A")[name], v[name, t].grad) for t in range(1, T)]
+            pairs[f"box A, {name}"] = [
+                (lstm.answers(t, "A")[name], v[name, t].grad) for t in range(1, T)
+            ]
             pairs[f"box B, {name}"] = [(lstm.answers(T, "B")[name], v[name, T].grad)]
         pairs["delta"] = [(lstm.delta[k, t], v["a", k, t].grad) for k in GATES for t in lstm.steps]
         messages = dict(lstm.carry)
@@ -273,7 +278,9 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
             pairs[f"message, {name}"] = []
             for t in range(1, T + back):
                 lstm.apply(name, t=t)
-                pairs[f"message, {name}"].append((lstm.carry[kind, t - back], messages[kind, t - back]))
+                pairs[f"message, {name}"].append(
+                    (lstm.carry[kind, t - back], messages[kind, t - back])
+                )
         for t in range(1, T):
             lstm.apply(*(f"A.delta.{k}" for k in GATES), t=t)
         pairs["box A, delta"] = [
@@ -287,10 +294,13 @@ def lstm_errors(tex, loss=loss_every_step, **sizes):
             lstm.apply("D.1", "D.2", "D.4", "jacobian", t=t)
         lstm.by_boxes()
         for name in "ifogch":
-            pairs[f"boxes alone, {name}"] = [(lstm.grad[name, t], v[name, t].grad) for t in lstm.steps]
+            pairs[f"boxes alone, {name}"] = [
+                (lstm.grad[name, t], v[name, t].grad) for t in lstm.steps
+            ]
     pairs["dc_t/dc_t-1"] = [(lstm.jac[t], cell_jacobian(W, b, v, x, t)) for t in lstm.steps[1:]]
     return {
-        name: max((relative_error(*pair) for pair in of_name), default=0.0) for name, of_name in pairs.items()
+        name: max((relative_error(*pair) for pair in of_name), default=0.0)
+        for name, of_name in pairs.items()
     }
 
 
@@ -354,7 +364,10 @@ def nn_lstm_errors(tex, **sizes):
             "c_T": (lstm.v["c", len(x)].T[None], c_last),
             "dL/dW_hh": (grads[:, :n], layer.weight_hh_l0.grad),
             "dL/dW_ih": (grads[:, n:], layer.weight_ih_l0.grad),
-            "dL/db": (torch.cat([lstm.grad["b", k] for k in order]).flatten(), layer.bias_ih_l0.grad),
+            "dL/db": (
+                torch.cat([lstm.grad["b", k] for k in order]).flatten(),
+                layer.bias_ih_l0.grad,
+            ),
             "dL/dx": (torch.stack([lstm.grad["x", t].T for t in lstm.steps]), inputs.grad),
         }
     return {f"nn.LSTM {name}": relative_error(*pair) for name, pair in pairs.items()}
@@ -412,7 +425,9 @@ def smallest_example(tex):
     """States and gradients of the one-unit LSTM over two steps: {(name, t)}, by the document's equations."""
     W = {k: torch.tensor([[1.0, k / 2]], dtype=torch.float64) for k in GATES}
     zero = torch.zeros(1, 1, dtype=torch.float64)
-    lstm = WrittenLSTM(read_formulas(tex), W, {k: zero for k in GATES}, [zero + 1, zero - 0.5], zero, zero)
+    lstm = WrittenLSTM(
+        read_formulas(tex), W, {k: zero for k in GATES}, [zero + 1, zero - 0.5], zero, zero
+    )
     lstm.forward()
     lstm.backward({1: zero, 2: lstm.v["h", 2] - 1})
     return lstm
@@ -451,7 +466,9 @@ def expected_facts(tex):
         "overflow.float64": f"{math.log(torch.finfo(torch.float64).max):.2f}",
         "sigma.one": f"{forget[1]:.3f}",
         "path": " & ".join([*map(power_of_ten, (f**100 for f in forget[:-1])), "1"]),
-        "halflife": " & ".join([*(f"{math.log(2) / -math.log(f):.1f}" for f in forget[:-1]), r"\infty"]),
+        "halflife": " & ".join(
+            [*(f"{math.log(2) / -math.log(f):.1f}" for f in forget[:-1]), r"\infty"]
+        ),
     }
     for t in (1, 2):
         facts[f"example.{t}"] = row(example.v[name, t] for name in "ifogch")

@@ -9,7 +9,8 @@ import zlib
 import nbformat
 
 from tools import nb
-from tools.assemble import assemble, stamp_executed
+from tools.assemble import assemble, describe_pictures, stamp_executed
+from tools.frozen import freeze
 
 RUBRIC = """
 parts:
@@ -24,43 +25,62 @@ items:
   - {id: I.2b, needs: [svg], text: "Draw one in vectors."}
   - {id: I.3, needs: [code, file], text: "Save it."}
   - {id: I.4, needs: [prose], cites: false, text: "Argue."}
+  - {id: I.bar, needs: [table], text: "More than half."}
   - {id: II.1, needs: [code], text: "Measure more."}
   - {id: V.I.1, needs: [prose], text: "Calculate."}
   - {id: V.II, needs: [prose], text: "Derive."}
 """
-SOURCE = r"""
+SOURCE = r'''
 # %% [markdown]
 # # Part I. Circles
 #
-# The area is {{circle.test_acc:.1%}}; the proof stands in [Part V](part_v/a1_part_5.pdf), data in [a folder](data/README.md).
+# All but {{gap:.1%}} of them are round.
+#
+# ## In short <a id="I.bar"></a>
+#
+# The area is {{circle.test_acc:.1%}}; the proof stands in
+# [Part V](part_v/a1_part_5.pdf), data in [a folder](data/README.md).
+#
+# | the assignment asks for | here | shown in |
+# |---|---|---|
+# | more than half | [above](#I.bar) | Table {{tab:measures}} |
+# | 1 to measure | [1](#I.1) | Table {{tab:measures}} |
+# | 2 to draw | [2 (a)](#I.2a), [2 (b)](#I.2b) | Figures {{fig:circle}}, {{fig:vectors}} |
+# | 3 to save, 4 to argue | [3](#I.3), [4](#I.4) | |
 
-# %% tags=["toolbox"]
-# @title Saving
+# %%
 def save_weights(name):
+    """Say that weights were saved."""
     print("saved", name)
 
 # %% [markdown]
-# ## 1. Measuring  <!-- rubric: I.1 -->
+# ## 1. Measuring <a id="I.1"></a>
 #
 # A circle is measured by its radius, and every other length follows from that one number.
 
 # %%
 measure()
 
+# %% tags=["facts"]
+facts = {"circle.test_acc": 0.9876, "circle.test_loss": 0.0123, "unused": 1}
+derived = {"gap": "1 - circle.test_acc"}
+
 # %% [markdown]
+# **Table {{tab:measures}}.** All that was measured.
+#
 # Of all circles that were drawn on the board, {{circle.test_acc:.1%}} close upon themselves to within the width of the
 # chalk line, which is as well as a careful hand can do without a pair of compasses.
 #
 # ## 2. Drawing
 #
-# ### Pictures  <!-- rubric: I.2a, I.2b -->
+# ### 2 (a), (b) Pictures <a id="I.2a"></a><a id="I.2b"></a>
 
 # %%
 draw_png()
 
 # %% [markdown]
-# **Figure {{fig:circle}}.** A *round* thing. Its area over the square of its radius is $\pi$, drawn here to a relative accuracy of
-# {{circle.test_loss:.3f}}, so that nobody in the room could tell the drawing from the true circle by eye.
+# **Figure {{fig:circle}}.** A *round* thing. Its area over the square of its radius is $\pi$, drawn here to a relative
+# accuracy of {{circle.test_loss:.3f}}, so that nobody in the room could tell the drawing from the true circle by eye.
 
 # %%
 draw_svg()
@@ -68,27 +88,45 @@ draw_svg()
 # %% [markdown]
 # **Figure {{fig:vectors}}.** The same in vectors.
 #
-# ### Theory  <!-- rubric: I.4 -->
+# ### 4 Theory <a id="I.4"></a>
 #
 # Among all closed curves of one length the circle encloses the largest area. Whoever doubts that may shrink a ring
 # of soap film around a loop of thread: the film pulls the thread into a circle, because that leaves the film least.
 #
 # $$\begin{aligned} A &= \int_0^{2\pi} \tfrac{1}{2} r^2 \,\mathrm{d}\varphi \\ &= \pi r^2 \end{aligned}$$
 #
-# As in [Part II](a1_part_2.ipynb), and at [the source](https://example.org/circles). See [Measuring](#1.-Measuring).
+# As in [Part II](a1_part_2.ipynb), and at [the source](https://example.org/circles). See [1](#I.1).
 
 # %% [markdown]
-# ## 3. Saving  <!-- rubric: I.3 -->
+# ## 3. Saving <a id="I.3"></a>
 
 # %%
 save_weights("a1_part1_circle.pt")
 
 # %% tags=["reported"]
-REPORTED = {}
+REPORTED = {"circle.test_acc": None}
 print(REPORTED)
+'''
+FROZEN = r"""
+# %% [markdown]
+# # Part II. More circles
+#
+# The area is {{circle.test_acc:.1%}}.
+#
+# ## Measuring more  <!-- rubric: II.1 -->
+
+# %% tags=["toolbox"]
+# @title Measuring
+def measure_more():
+    measure()
+
+# %%
+measure()
 """
-RESULTS = {"circle.test_acc": 0.9876, "circle.test_loss": 0.0123}
-WORDS = "Each output position needs five input rows, so four rows fewer than there are come out. " * 3
+RESULTS = {"circle.test_acc": 0.9876, "circle.test_loss": 0.0123, "gap": 1 - 0.9876}
+WORDS = (
+    "Each output position needs five input rows, so four rows fewer than there are come out. " * 3
+)
 TEX = r"""
 \begin{document}
 \section{V.I\texorpdfstring{\enspace}{ }Numbers}
@@ -108,22 +146,28 @@ def png(width=3, height=2):
     """A grey picture."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress((b"\0" + b"\x80" * width) * height)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><circle r='4'/></svg>"
 OUTPUTS = {  # what a call in a cell's source leaves below it
     "measure()": {
-        "text/html": '<table border="1"><tr><th>radius</th><th>area</th></tr><tr><td>1</td><td>3.1</td></tr></table>',
-        "text/plain": "   radius  area\n0       1   3.1",
+        "text/html": (
+            '<table border="1"><tr><th>accuracy</th><th>loss</th></tr>'
+            "<tr><td>0.9876</td><td>0.0123</td></tr></table>"
+        ),
+        "text/plain": "   accuracy    loss\n0    0.9876  0.0123",
     },
     "draw_png()": {"image/png": base64.b64encode(png()).decode(), "text/plain": "<Figure>"},
-    "draw_svg()": {
-        "image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><circle r='4'/></svg>"
-    },
+    "draw_svg()": {"image/svg+xml": SVG, "image/png": base64.b64encode(png()).decode()},
 }
 
 
@@ -160,9 +204,9 @@ def cell_with(notebook, text):
     return next(cell for cell in notebook.cells if text in cell.source)
 
 
-def execute(root, name="a1_part_1"):
+def execute(root, name="a1_part_1", sources="notebooks"):
     """Build the notebook and write it with the outputs and the stamp that a run would have left."""
-    notebook = assemble(name, root / "notebooks", root / "results")
+    notebook = assemble(name, root / sources, root / "results")
     count = 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -172,8 +216,17 @@ def execute(root, name="a1_part_1"):
             cell.outputs = [nbformat.v4.new_output("display_data", data)] if data else []
             if "print" in cell.source:
                 cell.outputs = [nbformat.v4.new_output("stream", text="\x1b[1mdone\x1b[0m\n")]
+    describe_pictures(notebook)
     stamp_executed(notebook, 1)
     nb.write_notebook(notebook, root / f"{name}.ipynb")
+
+
+def write_frozen(root, name="a1_part_2"):
+    """A notebook of the first edition that is not rewritten yet."""
+    write(root / f"first_edition/notebooks/{name}.py", FROZEN)
+    write(root / f"results/{name}.json", json.dumps(RESULTS | {"data": f"data of {name}"}))
+    execute(root, name, "first_edition/notebooks")
+    freeze(name, root)
 
 
 def write_project(root, rubric=RUBRIC):

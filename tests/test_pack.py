@@ -10,17 +10,31 @@ import zipfile
 
 import nbformat
 import pytest
-from graded import RESULTS, SOURCE, TEX, cell_with, edit, execute, pdf, read, write, write_project
+from graded import (
+    RESULTS,
+    SOURCE,
+    TEX,
+    cell_with,
+    edit,
+    execute,
+    pdf,
+    read,
+    write,
+    write_frozen,
+    write_project,
+)
 
 from tools import nb, pack, rubric
 from tools.assemble import stamp_executed
 
 SMALL = SOURCE.replace("a1_part_2.ipynb", "a1_part_1.ipynb")
-MARKED = re.compile(r"  <!-- rubric: .*? -->")
+MARKED = re.compile(r" *<a id=.*?</a>")
+LINKED = re.compile(r"\[([^\]]*)\]\(#[^)]*\)")
 
 
 def add_notebook(root, name):
-    write(root / f"notebooks/{name}.py", MARKED.sub("", SMALL).replace("circle.pt", "square.pt"))
+    text = LINKED.sub(r"\1", MARKED.sub("", SMALL)).replace("circle.pt", "square.pt")
+    write(root / f"notebooks/{name}.py", text)
     write(root / f"results/{name}.json", json.dumps(RESULTS | {"data": f"data of {name}"}))
     execute(root, name)
 
@@ -43,7 +57,9 @@ def project(tmp_path):
 @pytest.fixture
 def server():
     """An address that answers, on this machine."""
-    handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *args: None})
+    handler = type(
+        "Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *args: None}
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, daemon=True)
         thread.start()
@@ -79,7 +95,9 @@ def test_the_zip_holds_exactly_the_names_of_the_handout(project, kind, team, suf
             f"a1_part_5_{suffix}.pdf",
             f"a1_weights_{suffix}.txt",
         ]  # fmt: skip
-        assert archive.read(f"a1_part_1_{suffix}.ipynb") == (project / "a1_part_1.ipynb").read_bytes()
+        assert (
+            archive.read(f"a1_part_1_{suffix}.ipynb") == (project / "a1_part_1.ipynb").read_bytes()
+        )
         typeset = "part_v/a1_part_5.pdf" if kind == "final" else "part_v/a1_part_5_checkpoint.pdf"
         assert archive.read(f"a1_part_5_{suffix}.pdf") == (project / typeset).read_bytes()
     assert weights == [f"a1_part1_{suffix}.pt"]
@@ -93,7 +111,9 @@ def test_the_bonus_is_packed_where_it_exists(project):
     _, names, _, warnings = pack.pack("final", ["alice"], root=project)
     assert "a1_bonus_resnext_alice.ipynb" in names and not any("bonus" in line for line in warnings)
     _, names, _, warnings = pack.pack("checkpoint", ["alice"], root=project)
-    assert "a1_bonus_resnext_alice.ipynb" not in names and not any("bonus" in line for line in warnings)
+    assert "a1_bonus_resnext_alice.ipynb" not in names and not any(
+        "bonus" in line for line in warnings
+    )
 
 
 def test_a_parts_best_weights_take_its_name_and_others_keep_their_models(project):
@@ -104,7 +124,10 @@ def test_a_parts_best_weights_take_its_name_and_others_keep_their_models(project
     path.write_text(json.dumps(manifest))
     path, _, weights, warnings = pack.pack("checkpoint", ["alice"], root=project)
     assert weights == ["a1_part1_alice.pt", "a1_part1_circle_alice.pt", "a1_part2_alice.pt"]
-    assert "weights/a1_part1_ring.pt is not here, so a1_part1_alice.pt is not copied: make it" in warnings
+    assert (
+        "weights/a1_part1_ring.pt is not here, so a1_part1_alice.pt is not copied: make it"
+        in warnings
+    )
     assert (path.parent / "a1_part1_circle_alice.pt").exists()
     with zipfile.ZipFile(path) as archive:
         text = archive.read("a1_weights_alice.txt").decode()
@@ -125,7 +148,9 @@ def test_a_missing_or_unreachable_address_is_a_warning(project, server):
     assert "no --weights-url: the text file says that the link is still to be added" in warnings
     assert any("nothing-here cannot be opened: HTTP Error 404" in line for line in warnings)
     *_, warnings = pack.pack("final", ["alice"], "http://127.0.0.1:9", "my folder", project)
-    assert any(line.startswith("--weights-url http://127.0.0.1:9 cannot be opened") for line in warnings)
+    assert any(
+        line.startswith("--weights-url http://127.0.0.1:9 cannot be opened") for line in warnings
+    )
     assert "--datasets-url my folder is no web address" in warnings
 
 
@@ -151,7 +176,8 @@ def test_a_stale_notebook_is_refused(project):
     edit(project / "notebooks/a1_part_2.py", "measure()", "measure(2)")
     (line,) = refusal(project)
     assert (
-        line.startswith("a1_part_2.ipynb: cell ") and "its code differs from what its source builds" in line
+        line.startswith("a1_part_2.ipynb: cell ")
+        and "its code differs from what its source builds" in line
     )
     edit(project / "notebooks/a1_part_2.py", "measure(2)", "measure()")
     edit(project / "results/a1_part_2.json", "0.9876", "0.5")
@@ -159,8 +185,26 @@ def test_a_stale_notebook_is_refused(project):
     assert "source and results say" in line
 
 
+def test_a_frozen_notebook_is_packed_as_it_is_and_refused_once_it_is_changed(project):
+    (project / "notebooks/a1_part_2.py").unlink()
+    write_frozen(project)
+    path, *_ = pack.pack("final", ["alice"], root=project)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("a1_part_2_alice.ipynb") == (project / "a1_part_2.ipynb").read_bytes()
+    path.unlink()
+    change(project, "measure()", lambda cell: cell.update(source="measure(2)"), "a1_part_2")
+    (line,) = refusal(project)
+    assert line.startswith(
+        "a1_part_2.ipynb: frozen, but its sha256 is not that of first_edition/frozen"
+    )
+
+
 def test_a_notebook_over_10_mb_is_refused(project):
-    change(project, "measure()", lambda cell: cell.outputs[0].data.update({"text/plain": "9" * 10_100_000}))
+    change(
+        project,
+        "measure()",
+        lambda cell: cell.outputs[0].data.update({"text/plain": "9" * 10_100_000}),
+    )
     assert any(
         re.fullmatch(r"a1_part_1_alice_bob.ipynb: 10\.1 MB, over the assignment's 10 MB", line)
         for line in refusal(project)
@@ -201,10 +245,14 @@ def test_a_pdf_of_an_older_source_is_refused(project):
 
 def test_damaged_weights_are_refused(project):
     write(project / "weights/a1_part1_circle.pt", b"square")
-    assert refusal(project) == ["weights/a1_part1_circle.pt does not match weights/MANIFEST.json: restore it"]
+    assert refusal(project) == [
+        "weights/a1_part1_circle.pt does not match weights/MANIFEST.json: restore it"
+    ]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../a", "a b", ".a", "a_b", "añb", "a:b", "-a", "a.zip", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../a", "a b", ".a", "a_b", "añb", "a:b", "-a", "a.zip", "a\n"]
+)
 def test_a_name_that_cannot_stand_in_a_file_name_is_refused(project, name):
     (line,) = refusal(project, team=["alice", name])
     assert line.startswith(f"the team name {name!r} cannot stand in a file's name")
@@ -226,7 +274,10 @@ def test_gaps_in_the_rubric_are_a_warning(project):
 
 def test_the_finished_zip_is_opened_again(project, tmp_path):
     path = tmp_path / "x.zip"
-    files = {"a.pdf": b"%PDF-1.5 a long enough text", "b.ipynb": (project / "a1_part_1.ipynb").read_bytes()}
+    files = {
+        "a.pdf": b"%PDF-1.5 a long enough text",
+        "b.ipynb": (project / "a1_part_1.ipynb").read_bytes(),
+    }
 
     def zipped(**changes):
         with zipfile.ZipFile(path, "w") as archive:

@@ -136,7 +136,11 @@ def test_a_mistake_in_the_text_breaks_the_agreement(mistake):
 def test_the_last_step_treated_as_not_last_breaks():
     later = r"\lo{t}+\sumk{\WhT{k}\mm\dl{k}{t+1}}"
     with pytest.raises(KeyError, match=r"\(1, 7\)"):  # there is no step 7 of 6
-        worst(replaced(r"\formula{B.h}{\gr{h}{t}}{\lo{t}}", rf"\formula{{B.h}}{{\gr{{h}}{{t}}}}{{{later}}}"))
+        worst(
+            replaced(
+                r"\formula{B.h}{\gr{h}{t}}{\lo{t}}", rf"\formula{{B.h}}{{\gr{{h}}{{t}}}}{{{later}}}"
+            )
+        )
     for message in ("h", "c"):
         start = rf"\formulain{{last.{message}}}{{\carry{{{message}}}{{T}}}}"
         assert worst(replaced(rf"{start}{{\zero}}", rf"{start}{{\vt{{{message}}}{{T}}}}")) > 1e-3
@@ -144,7 +148,11 @@ def test_the_last_step_treated_as_not_last_breaks():
 
 def test_a_step_in_the_middle_treated_as_last_breaks():
     errors = check.lstm_errors(replaced(r"\lo{t}+\sumk{\WhT{k}\mm\dl{k}{t+1}}", r"\lo{t}"))
-    assert errors["box A, h"] > 1e-3 and errors["boxes alone, h"] > 1e-3 and errors["dL/dh"] < TOLERANCE
+    assert (
+        errors["box A, h"] > 1e-3
+        and errors["boxes alone, h"] > 1e-3
+        and errors["dL/dh"] < TOLERANCE
+    )
 
 
 def test_equations_with_an_unknown_symbol_are_refused():
@@ -167,7 +175,11 @@ def printed(name):
 @pytest.mark.parametrize(("padding", "name"), [(0, "conv"), (1, "padded")])
 def test_output_sizes_are_those_of_conv2d(padding, name):
     out = conv(3, padding)(torch.zeros(1, 3, 32, 28))
-    assert out.shape[1:] == (printed("conv.filters"), printed(f"{name}.height"), printed(f"{name}.width"))
+    assert out.shape[1:] == (
+        printed("conv.filters"),
+        printed(f"{name}.height"),
+        printed(f"{name}.width"),
+    )
     assert out.numel() == printed(f"{name}.values")
 
 
@@ -335,9 +347,13 @@ def test_the_example_agrees_with_autograd():
 
 @pytest.mark.parametrize("name", PDFS)
 def test_the_pdf_is_built_from_this_source(name):
-    stated = re.findall(rb"/SourceSHA256 ?\((\w+)\)", (ROOT / "part_v" / f"{name}.pdf").read_bytes())
+    stated = re.findall(
+        rb"/SourceSHA256 ?\((\w+)\)", (ROOT / "part_v" / f"{name}.pdf").read_bytes()
+    )
     wanted = hashlib.sha256(check.SOURCE.read_bytes()).hexdigest()
-    assert stated == [wanted.encode()], f"part_v/{name}.pdf is not built from a1_part_5.tex: run make pdf"
+    assert stated == [wanted.encode()], (
+        f"part_v/{name}.pdf is not built from a1_part_5.tex: run make pdf"
+    )
 
 
 def test_the_source_is_one_file():

@@ -1,8 +1,22 @@
-"""The rubric check: what it takes for covered, and every way in which a deliverable can fall short of it."""
+"""The rubric check: what it takes for covered, and every way in which a deliverable can fall short
+of it.
+"""
 
 import nbformat
 import pytest
-from graded import SOURCE, TEX, WORDS, cell_with, edit, execute, pdf, read, write, write_project
+from graded import (
+    SOURCE,
+    TEX,
+    WORDS,
+    cell_with,
+    edit,
+    execute,
+    pdf,
+    read,
+    write,
+    write_frozen,
+    write_project,
+)
 
 from tools import nb, rubric
 
@@ -29,7 +43,7 @@ def test_a_project_that_answers_everything_has_no_gap(project):
     assert rubric.problems(root=project) == []
     parts = {coverage.part["part"]: coverage for coverage in rubric.check(project)}
     assert parts["I"].exists and not parts["II"].exists
-    assert list(parts["I"].gaps) == ["I.1", "I.2a", "I.2b", "I.3", "I.4"]
+    assert list(parts["I"].gaps) == ["I.1", "I.2a", "I.2b", "I.3", "I.4", "I.bar"]
 
 
 ANALYSIS_SOURCE = SOURCE[SOURCE.index("# Of all circles") : SOURCE.index("# ## 2. Drawing")]
@@ -61,12 +75,16 @@ SPOILED = {
     "a removed chart": ("draw_svg()", drop_outputs, ["I.2b: no svg", "I.2b: Figure 1.2. a caption without its figure above"]),
     "an unexecuted cell": ("measure()", unexecuted, ["I.1: a code cell is not executed", "I.1: no executed code", "I.1: no table"]),
     "an error": ("measure()", with_error, ["I.1: a code cell ends in an error", "I.1: no executed code"]),
-    "an emptied analysis": ("Of all circles", replacing(ANALYSIS, ""), ["I.1: its prose has 16 words", "I.1: the prose says ''"]),
+    "an emptied analysis": ("Of all circles", replacing(ANALYSIS, ""), ["I.1: its prose has 21 words", "I.1: the prose says ''"]),
     "a changed number": ("Of all circles", replacing("98.8%", "99.9%"), ["I.1: the prose says 'Of all circles that were drawn on the board, 99.9%"]),
-    "a lost heading": ("### Pictures", replacing("I.2a, ", ""), ["I.2a: no heading names it"]),
-    "an item of another part": ("### Pictures", replacing("I.2a", "II.1"), ["a heading names II.1, which is no item of this part", "I.2a: no heading names it"]),
-    "an item twice": ("### Pictures", replacing("I.2b", "I.2b, I.3"), ["I.3: two headings name it"]),
-    "a mark in the text": ("### Pictures", replacing("-->", "-->\n\nHere. <!-- rubric: I.2a -->"), ["a rubric mark stands outside of a heading"]),
+    "a lost heading": ("### 2 (a)", replacing('<a id="I.2a"></a>', ""), ["I.2a: no heading names it", "a link to #I.2a leads nowhere"]),
+    "an item of another part": ("### 2 (a)", replacing("I.2a", "II.1"), ["a heading names II.1, which is no item of this part", "I.2a: no heading names it"]),
+    "an item twice": ("### 2 (a)", replacing("I.2b", 'I.2b"></a><a id="I.3'), ["I.3: two headings name it"]),
+    "a mark in the text": ("### 2 (a)", replacing("Pictures", 'Pictures\n\nHere. <a id="I.2a"></a>'), ["a rubric mark stands outside of a heading"]),
+    "a number that is not shown": ("### 2 (a)", replacing("2 (a)", "2.1 (a)"), ["I.2a: its heading does not show the handout's number, 2 (a)", "I.2b: its heading does not show"]),
+    "a letter that is not shown": ("### 2 (a)", replacing("(a), (b)", "(b)"), ["I.2a: its heading does not show the handout's number, 2 (a)"]),
+    "an item that the map leaves out": ("# Part I", replacing("[3](#I.3)", "3"), ["I.3: the map does not link to it"]),
+    "a link that leads nowhere": ("# Part I", replacing("(#I.3)", "(#3.-Saving)"), ["I.3: the map does not link to it", "a link to #3.-Saving leads nowhere"]),
 }  # fmt: skip
 
 
@@ -80,13 +98,12 @@ def test_a_spoiled_notebook_is_caught(project, case):
 
 
 REWRITTEN = {
-    "an emptied analysis": (ANALYSIS_SOURCE, "", ["I.1: its prose has 16 words", "I.1: no prose below the table cites a result"]),
+    "an emptied analysis": (ANALYSIS_SOURCE, "", ["I.1: its prose has 21 words", "I.1: no prose below the table cites a result"]),
     "an analysis without a result": ("drawn on the board, {{circle.test_acc:.1%}}", "drawn on the board, most", ["I.1: no prose below the table cites a result"]),
     "a caption that cites nothing but itself": ("{{circle.test_loss:.3f}}", "little", ["I.2a: no prose below the figure cites a result"]),
-    "a theory of one line": (THEORY, "Circles are best.", ["I.4: its prose has 13 words"]),
+    "a theory of one line": (THEORY, "Circles are best.", ["I.4: its prose has 12 words"]),
     "something left to write": ("Whoever doubts", "TODO(read): Whoever doubts", ["I.4: its prose holds a TODO"]),
     "weights that no manifest lists": ("a1_part1_circle.pt", "a1_part1_square.pt", ["I.3: it saves no weights"]),
-    "code in the toolbox only": ("# %%\nmeasure()", '# %% tags=["toolbox"]\nmeasure()', ["I.1: no executed code outside the toolbox"]),
     "a table under the next heading": ("# %%\nmeasure()", "# %%\nmeasured = 1\n\n# %% [markdown]\n# ## 1b. More\n\n# %%\nmeasure()", ["I.1: no table", "I.1: its prose has 16 words", "I.1: no prose below the table cites a result"]),
 }  # fmt: skip
 
@@ -109,7 +126,7 @@ def test_a_lower_heading_does_not_end_a_section(project):
 def test_a_number_is_stale_once_the_results_have_changed(project):
     edit(project / "results/a1_part_1.json", "0.9876", "0.5")
     found = rubric.problems(root=project)
-    assert len(found) == 1 and "98.8% close" in found[0] and "50.0% close" in found[0]
+    assert len(found) == 2 and "98.8% close" in found[0] and "50.0% close" in found[0]
 
 
 def test_a_missing_source_and_a_wrong_citation_are_one_problem_each(project):
@@ -117,6 +134,22 @@ def test_a_missing_source_and_a_wrong_citation_are_one_problem_each(project):
     assert rubric.problems(root=project) == ["a1_part_1: a1_part_1: there is no figure square"]
     (project / "notebooks/a1_part_1.py").unlink()
     assert rubric.problems(root=project) == ["a1_part_1: there is no source notebooks/a1_part_1.py"]
+
+
+def test_a_link_below_the_first_answer_is_no_map(project):
+    table = SOURCE[SOURCE.index("#\n# | the assignment") : SOURCE.index("\n# %%\ndef save")]
+    edit(project / "notebooks/a1_part_1.py", table, "")
+    rewrite(project, "# chalk line", table.lstrip("#\n") + "#\n# chalk line")
+    found = rubric.problems(root=project)
+    assert sum("the map does not link to it" in problem for problem in found) == 6, found
+
+
+def test_a_frozen_notebook_is_read_from_the_first_edition_and_needs_no_map(project):
+    write_frozen(project)
+    assert rubric.problems(root=project) == []
+    assert [part.exists for part in rubric.check(project)] == [True, True, True]
+    edit(project / "a1_part_2.ipynb", "rubric: II.1", "rubric: II.2")
+    assert "a1_part_2: II.1: no heading names it" in rubric.problems(root=project)
 
 
 def test_three_figures_are_counted(project):
@@ -142,7 +175,10 @@ def test_a_typeset_part_that_falls_short_is_caught(project, old, new, message):
 
 def test_a_pdf_of_another_source_or_without_a_bookmark_is_caught(project):
     tex = TEX.lstrip("\n")
-    write(project / "part_v/a1_part_5.pdf", pdf(tex, titles=("V.I Numbers", "V.I.10 Size", "V.II Gradients")))
+    write(
+        project / "part_v/a1_part_5.pdf",
+        pdf(tex, titles=("V.I Numbers", "V.I.10 Size", "V.II Gradients")),
+    )
     assert rubric.problems(root=project) == ["a1_part_5: V.I.1: the PDF has no bookmark for it"]
     write(project / "part_v/a1_part_5.pdf", pdf(tex + " "))
     assert rubric.problems(root=project) == [
@@ -157,14 +193,14 @@ def test_a_missing_deliverable_fails_only_where_all_is_asked_for(project, capsys
         lines = capsys.readouterr().out.splitlines()
         assert stop.value.code == status
         assert lines[1:3] == [
-            "I         30  5/5       a1_part_1.ipynb",
+            "I         30  6/6       a1_part_1.ipynb",
             "II        20  0/1       a1_part_2.ipynb is missing",
         ]
         assert (lines[-1] == "a1_part_2: missing") == bool(status)
     change(project, "measure()", drop_outputs)
     with pytest.raises(SystemExit) as stop:
         rubric.main([], project)
-    assert stop.value.code == 1 and "4/5" in capsys.readouterr().out
+    assert stop.value.code == 1 and "5/6" in capsys.readouterr().out
     assert rubric.problems(["a1_part_5"], project) == []
 
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from graded import edit, execute, write_project
+from graded import edit, execute, write_frozen, write_project
 from tornado.websocket import websocket_connect
 
 from tools import rubric, site
@@ -18,7 +18,8 @@ from tools import rubric, site
 ROOT = Path(__file__).resolve().parent.parent
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
 )
 WIDE = """
 # %% [markdown]
@@ -42,15 +43,24 @@ WIDE = """
 a = "a line of code that is far too long for a telephone, and that must therefore scroll in a box of its own"
 
 # %% [markdown]
-# ## 3. Saving"""
+# ## 3. Saving <a"""
 
 
 class Page(HTMLParser):
-    """What the tests ask of a page: its ids, links, resources, tags, and whether all tags are closed."""
+    """What the tests ask of a page: its ids, links, resources, tags, and whether all tags are
+    closed.
+    """
 
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.resources, self.tags, self.open, self.style = [], [], [], [], [], ""
+        self.ids, self.links, self.resources, self.tags, self.open, self.style = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            "",
+        )
         self.text = path.read_text()
         self.feed(self.text)
         self.close()
@@ -88,7 +98,9 @@ def check_links(folder):
             if path in pages or not path:
                 assert fragment in [*pages[path or name].ids, ""], f"{name} links to {link}"
         for resource in page.resources:
-            assert resource.startswith("data:") or (folder / resource).is_file(), f"{name} needs {resource}"
+            assert resource.startswith("data:") or (folder / resource).is_file(), (
+                f"{name} needs {resource}"
+            )
         assert not {"script", "iframe", "object", "embed"} & set(page.tags), name
         assert not re.search(r"url\(|@import", page.style), name
     assert not re.search(r"url\(|@import", (folder / "style.css").read_text())
@@ -98,7 +110,7 @@ def check_links(folder):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = write_project(tmp_path_factory.mktemp("project"))
-    edit(root / "notebooks/a1_part_1.py", "\n# %% [markdown]\n# ## 3. Saving", WIDE)
+    edit(root / "notebooks/a1_part_1.py", "\n# %% [markdown]\n# ## 3. Saving <a", WIDE)
     execute(root)
     return root
 
@@ -117,7 +129,7 @@ def whole(tmp_path_factory):
 def test_every_link_resolves_and_nothing_comes_from_elsewhere(small, whole):
     pages = check_links(small)
     assert set(pages) == {"index.html", "a1_part_1.html"}
-    assert {"https://example.org/circles", "a1_part_5.pdf", "#1.-Measuring"} <= set(
+    assert {"https://example.org/circles", "a1_part_5.pdf", "#I.1"} <= set(
         pages["a1_part_1.html"].links
     )
     assert "badge.svg" not in pages["a1_part_1.html"].text
@@ -126,10 +138,13 @@ def test_every_link_resolves_and_nothing_comes_from_elsewhere(small, whole):
 
 def test_every_item_leads_to_its_heading_and_back(small):
     index, page = Page(small / "index.html"), Page(small / "a1_part_1.html")
-    for item in ("I.1", "I.2a", "I.2b", "I.3", "I.4"):
+    for item in ("I.1", "I.2a", "I.2b", "I.3", "I.4", "I.bar"):
         assert f"a1_part_1.html#{item}" in index.links and item in page.ids
         assert f"index.html#{item}" in page.links and item in index.ids
-    assert re.search(r'<h3 id="Pictures">Pictures <a class="item" id="I.2a"', page.text)
+    assert re.search(
+        r'<h3 id="2-\(a\),-\(b\)-Pictures">2 \(a\), \(b\) Pictures <a class="item" id="I.2a"',
+        page.text,
+    )
     assert "a1_part_5.pdf#nameddest=section*.1" in index.links
     assert "II.1" in index.ids and not any("#II.1" in link for link in index.links)
 
@@ -141,7 +156,7 @@ def test_an_item_with_a_gap_is_shown_with_it(project, tmp_path):
     index = Page(site.build(copy) / "index.html").text
     row = re.search(r'<tr id="I.2b">.*?</tr>', index, re.DOTALL)[0]
     assert "it saves no weights" in row and ">gap<" in row
-    assert "4 of 5 items covered" in index and "Measure circles &amp; count them." in index
+    assert "5 of 6 items covered" in index and "Measure circles &amp; count them." in index
 
 
 def test_headline_results_are_those_of_the_results_folder(small):
@@ -162,7 +177,9 @@ def test_formulas_are_mathml(small):
     )
 
 
-def test_a_formula_that_cannot_be_rendered_stops_the_build_and_the_old_site_stays(project, tmp_path):
+def test_a_formula_that_cannot_be_rendered_stops_the_build_and_the_old_site_stays(
+    project, tmp_path
+):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
     before = (copy / "site/a1_part_1.html").read_bytes()
@@ -171,7 +188,9 @@ def test_a_formula_that_cannot_be_rendered_stops_the_build_and_the_old_site_stay
     with pytest.raises(site.SiteError, match=r"a1_part_1.ipynb: the formula \\pie: .*pie"):
         site.build(copy)
     assert (copy / "site/a1_part_1.html").read_bytes() == before
-    assert not [path for path in copy.iterdir() if path.name.startswith("site") and path.name != "site"]
+    assert not [
+        path for path in copy.iterdir() if path.name.startswith("site") and path.name != "site"
+    ]
 
 
 def test_a_picture_that_is_no_output_stops_the_build(project, tmp_path):
@@ -183,21 +202,26 @@ def test_a_picture_that_is_no_output_stops_the_build(project, tmp_path):
         site.build(copy)
 
 
-def test_toolbox_and_reported_numbers_are_collapsed_and_their_outputs_shown(small):
-    text = Page(small / "a1_part_1.html").text
-    collapsed = re.findall(
+def test_what_the_first_edition_hides_is_collapsed_and_the_new_cells_are_shown(small, tmp_path):
+    assert Page(small / "a1_part_1.html").text.count("<details") == 1, "the contents"
+    root = write_project(tmp_path)
+    write_frozen(root)
+    text = Page(site.build(root) / "a1_part_2.html").text
+    [(title, code)] = re.findall(
         r'<details class="toolbox"><summary>(.*?)</summary>(.*?)</details>', text, re.DOTALL
     )
-    assert [title for title, _ in collapsed] == ["Saving", "Reported numbers"]
-    assert "save_weights" in collapsed[0][1] and "done" not in collapsed[0][1]
-    assert text.count("<pre>done\n</pre>") == 2
+    assert title == "Measuring" and "measure_more" in code and "0.9876" not in code
+    assert 'id="II.1" href="index.html#II.1"' in text and "0.9876" in text
 
 
 def test_pictures_are_files_with_their_caption_as_text(small):
     text = Page(small / "a1_part_1.html").text
-    assert '<img src="a1_part_1/01.png" alt="Figure 1.1. A round thing." width="3" height="2"' in text
+    assert (
+        '<img src="a1_part_1/01.png" alt="Figure 1.1. A round thing." width="3" height="2"' in text
+    )
     assert (small / "a1_part_1/01.png").read_bytes().startswith(b"\x89PNG")
     assert (small / "a1_part_1/02.svg").read_text().startswith("<svg")
+    assert text.count("<img ") == 2, "a chart that is there as PNG, too, is shown once"
 
 
 def test_a_second_build_replaces_the_first(project, small):
@@ -270,7 +294,11 @@ class Devtools:
             method, content = event["method"], event["params"]
             if method == "Runtime.exceptionThrown" or method == "Log.entryAdded":
                 found.append(str(content))
-            elif method == "Runtime.consoleAPICalled" and content["type"] in ("error", "warning", "assert"):
+            elif method == "Runtime.consoleAPICalled" and content["type"] in (
+                "error",
+                "warning",
+                "assert",
+            ):
                 found.append(str(content["args"]))
             elif method == "Network.requestWillBeSent":
                 address = content["request"]["url"]
@@ -282,7 +310,9 @@ async def visit(port, path, pages, views):
     """{(page, width, scheme): measurements and complaints}"""
     tab = Devtools(await websocket_connect(f"ws://127.0.0.1:{port}{path}", max_message_size=2**26))
     target = (await tab.send("Target.createTarget", url="about:blank"))["targetId"]
-    tab.session = (await tab.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+    tab.session = (await tab.send("Target.attachToTarget", targetId=target, flatten=True))[
+        "sessionId"
+    ]
     for domain in ("Page", "Runtime", "Log", "Network"):
         await tab.send(f"{domain}.enable")
     found = {}
@@ -303,14 +333,21 @@ async def visit(port, path, pages, views):
             result = await tab.send(
                 "Runtime.evaluate", expression=MEASURE, awaitPromise=True, returnByValue=True
             )
-            found[page.name, width, scheme] = result["result"]["value"] | {"complaints": tab.complaints()}
+            found[page.name, width, scheme] = result["result"]["value"] | {
+                "complaints": tab.complaints()
+            }
     tab.socket.close()
     return found
 
 
 def browse(pages, views, profile):
     """Open pages in a headless Chromium; see `visit`."""
-    options = ["--headless=new", "--remote-debugging-port=0", f"--user-data-dir={profile}", "--disable-gpu"]
+    options = [
+        "--headless=new",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+        "--disable-gpu",
+    ]
     options += [
         "--no-first-run",
         "--disable-background-networking",
@@ -318,7 +355,9 @@ def browse(pages, views, profile):
         "--disable-dev-shm-usage",
     ]
     options += ["--no-sandbox"] if os.geteuid() == 0 else []
-    with subprocess.Popen([CHROMIUM, *options, "about:blank"], stderr=subprocess.PIPE, text=True) as browser:
+    with subprocess.Popen(
+        [CHROMIUM, *options, "about:blank"], stderr=subprocess.PIPE, text=True
+    ) as browser:
         try:
             for line in browser.stderr:
                 address = re.search(r"DevTools listening on ws://[^:]+:(\d+)(/\S+)", line)
@@ -336,15 +375,20 @@ def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_
     views = [(390, "light"), (390, "dark"), (1280, "light")]
     for folder in (small, whole):
         pages = sorted(folder.glob("*.html"))
-        for (page, width, scheme), seen in browse(pages, views, tmp_path / folder.parent.name).items():
+        for (page, width, scheme), seen in browse(
+            pages, views, tmp_path / folder.parent.name
+        ).items():
             where = f"{page} at {width} px, {scheme}"
             assert seen["complaints"] == [], where
             assert seen["broken"] == [], where
             assert seen["width"] == width or width > 390, where  # a desktop's scrollbar takes some
             assert seen["scrollWidth"] <= seen["width"], (where, seen["outside"])
-            assert seen["drawn"] == seen["formulas"] and seen["understood"] and not seen["cut"], where
+            assert seen["drawn"] == seen["formulas"] and seen["understood"] and not seen["cut"], (
+                where
+            )
             dark = [
-                sum(map(int, re.findall(r"\d+", seen[name])[:3])) < 384 for name in ("background", "color")
+                sum(map(int, re.findall(r"\d+", seen[name])[:3])) < 384
+                for name in ("background", "color")
             ]
             assert dark == [scheme == "dark", scheme == "light"], where
             if page == "a1_part_1.html" and folder == small:
@@ -352,4 +396,6 @@ def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_
 
 
 def test_the_site_is_that_of_the_rubric_here(whole):
-    assert {item["id"] for item in rubric.read_rubric()["items"]} <= set(Page(whole / "index.html").ids)
+    assert {item["id"] for item in rubric.read_rubric()["items"]} <= set(
+        Page(whole / "index.html").ids
+    )

@@ -1,57 +1,70 @@
-"""A network and a data set small enough to train in milliseconds, for the tests of training and of the run store."""
+"""A network and data small enough to train in milliseconds, for tests of training and of records."""
 
-import random
+import json
 
-import numpy as np
 import torch
 from torch import nn
 
+from a1.photos import Classification
 from a1.setup import DEVICE
+from a1.train import RECIPE
+
+QUICK = RECIPE | {"epochs": 3, "batch_size": 8, "lr": 0.05, "augment": [], "amp": False}
 
 
-class TinyData:
-    """Drawn 8x8 images of three classes behind the interface of ImageSplits; no part is a multiple of its batches."""
+class TinyData(Classification):
+    """Drawn 8x8 images behind the interface of Photos; no part is a multiple of its batches.
+
+    `trained` lists the epochs that were asked for; before epoch `stop_at` comes Ctrl-C.
+    """
 
     SIZES = {"train": 26, "val": 11, "test": 7}
 
-    def __init__(self, seed=0):
+    def __init__(self, seed=0, parts=("train", "val", "test"), device=DEVICE):
         generator = torch.Generator().manual_seed(seed)
-        self.fingerprint = f"tiny data {seed}"
-        self.about = {"source": "drawn", "sizes": self.SIZES}
-        self.parts = {}
-        for part, size in self.SIZES.items():
-            y = torch.arange(size) % 3
-            x = torch.randn(size, 3, 8, 8, generator=generator) + torch.eye(3)[y][:, :, None, None]
-            self.parts[part] = x.to(DEVICE), y.to(DEVICE)
+        self.id = {"files": f"drawn {seed}", "split": "+".join(parts), "size": 8}
+        self.x, self.y, self.trained, self.stop_at = {}, {}, [], None
+        for part in parts:
+            y = torch.arange(self.SIZES[part]) % 3
+            x = (
+                torch.randn(len(y), 3, 8, 8, generator=generator)
+                + torch.eye(3)[y][:, :, None, None]
+            )
+            self.x[part], self.y[part] = x.to(device), y.to(device)
 
-    def loader(self, part, recipe, train=False, epoch=0):
-        return TinyLoader(*self.parts[part], recipe.batch_size, train)
+    def steps(self, recipe):
+        """Steps of an epoch."""
+        return len(self.y["train"]) // recipe["batch_size"]
 
+    def batches(self, part, recipe, epoch=None):
+        """Batches; for training whole ones only, shuffled, in changing light."""
+        training, n = epoch is not None, len(self.y[part])
+        if training:
+            if epoch == self.stop_at:
+                raise KeyboardInterrupt
+            self.trained.append(epoch)
+        order = torch.randperm(n) if training else torch.arange(n)
+        chosen = order.split(recipe["batch_size"])
+        for index in chosen[: self.steps(recipe)] if training else chosen:
+            x, y = self.x[part][index], self.y[part][index]
+            yield x * (0.9 + 0.2 * torch.rand(1, device=x.device)) if training else x, y
 
-class TinyLoader:
-    """Batches, the last one smaller; for training shuffled and disturbed by all three random generators."""
-
-    def __init__(self, x, y, batch_size, train=False):
-        self.x, self.y, self.batch_size, self.train = x, y, batch_size, train
-
-    def __len__(self):
-        return -(-len(self.x) // self.batch_size)
-
-    def __iter__(self):
-        order = torch.randperm(len(self.x)) if self.train else torch.arange(len(self.x))
-        for chosen in order.split(self.batch_size):
-            x = self.x[chosen]
-            if self.train:
-                x = x * random.uniform(0.9, 1.1) + float(np.random.normal(0, 0.1))
-            yield x, self.y[chosen]
+    def tiny(self):
+        """What `probe` trains on."""
+        return TinyData(99, ("train", "val"), "cpu")
 
 
 def make_tiny(width=6, dropout=0.3):
-    """A network with convolution, batch normalisation and dropout."""
+    """A network with convolution, batch norm and dropout."""
     return nn.Sequential(
-        nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(), nn.Dropout(dropout), nn.Linear(4 * width, 3),
-    )  # fmt: skip
+        nn.Conv2d(3, width, 3),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(4 * width, 3),
+    )
 
 
 def same_tensors(one, other):
@@ -59,20 +72,16 @@ def same_tensors(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def without_seconds(history):
-    """A history less what differs from run to run."""
-    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+def outcome(path):
+    """All of a finished run that does not depend on the clock: record as text, weights, arrays."""
+    record = json.loads(path.read_text()) | {"date": None}
+    for epoch in record["history"]:
+        del epoch["seconds"]
+    weights = torch.load(path.with_suffix(".pt"), weights_only=True)
+    return json.dumps(record), weights, path.with_suffix(".npz").read_bytes()
 
 
-def on_meta(make, *args, **kwargs):
-    """Build a network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return make(*args, **kwargs)
-
-
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def of_type(module, kind):
-    return [part for part in module.modules() if isinstance(part, kind)]
+def same_outcome(path, other):
+    """Whether two finished runs are equal to the bit."""
+    (one, weights, arrays), (two, others, more) = outcome(path), outcome(other)
+    return one == two and arrays == more and same_tensors(weights, others)

@@ -2,7 +2,7 @@
 
 import re
 
-from tools.assemble import code_hash, normal_form, outputs_hash
+from tools.assemble import code_hash, normal_form, outputs_hash, wanted_alt
 
 MAX_BYTES = 5_000_000
 ABSOLUTE_PATH = re.compile(
@@ -17,11 +17,13 @@ def texts_of(output):
         return output.text
     if output.output_type == "error":
         return ""
-    return "\n".join(str(data) for kind, data in output.get("data", {}).items() if kind != "image/png")
+    return "\n".join(
+        str(data) for kind, data in output.get("data", {}).items() if kind != "image/png"
+    )
 
 
 def typed_numbers(text):
-    """Percentages typed into a source's prose where a `{{result}}` belongs."""
+    """Percentages with decimals in a text, placeholders aside: they belong to results."""
     return TYPED_NUMBER.findall(re.sub(r"\{\{.*?\}\}", "", text))
 
 
@@ -35,7 +37,9 @@ def check_cells(notebook, built):
             if cell.source != wanted.source:
                 lines = zip(cell.source.splitlines() + [""], wanted.source.splitlines() + [""])
                 there, here = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
-                problems.append(f"cell {number}: the prose says {there!r}, source and results say {here!r}")
+                problems.append(
+                    f"cell {number}: the prose says {there!r}, source and results say {here!r}"
+                )
         else:
             try:
                 same = normal_form(cell.source) == normal_form(wanted.source)
@@ -72,7 +76,14 @@ def check_outputs(notebook):
             if any(kind.startswith("image/") for kind in kinds):
                 after = notebook.cells[number].source if number < len(notebook.cells) else ""
                 if not after.startswith("**Figure "):
-                    problems.append(f"cell {number}: a figure without a caption (**Figure n.m.**) below it")
+                    problems.append(
+                        f"cell {number}: a figure without a caption (**Figure n.m.**) below it"
+                    )
+    for number, output, kind, text in wanted_alt(notebook):
+        if output.metadata.get(kind, {}).get("alt") != text:
+            problems.append(
+                f"cell {number}: a picture without its caption as alternative text: run `tools/nb.py build`"
+            )
     if "widgets" in notebook.metadata:
         problems.append("widget state in the notebook's metadata")
     return problems

@@ -1,4 +1,6 @@
-"""Replace `from a1... import name` by the source of what it imports, so that a notebook stands alone."""
+"""Replace `from a1... import name` by the source of what it imports, so that a notebook stands
+alone.
+"""
 
 import ast
 import re
@@ -28,16 +30,18 @@ def import_statements(node):
     """The statements, one a name, that `node` stands for: {bound name: "from x import y"}."""
     prefix = f"from {node.module} " if isinstance(node, ast.ImportFrom) else ""
     return {
-        alias.asname or alias.name.split(".")[0]: f"{prefix}import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
+        alias.asname or alias.name.split(".")[0]: f"{prefix}import {ast.unparse(alias)}"
         for alias in node.names
-    }  # fmt: skip
+    }
 
 
 def is_ours(node):
     """Whether `node` imports from the package."""
     if isinstance(node, ast.ImportFrom):
         return (node.module or "").split(".")[0] == PACKAGE
-    return isinstance(node, ast.Import) and any(alias.name.split(".")[0] == PACKAGE for alias in node.names)
+    return isinstance(node, ast.Import) and any(
+        alias.name.split(".")[0] == PACKAGE for alias in node.names
+    )
 
 
 def bound_names(node):
@@ -51,7 +55,9 @@ def bound_names(node):
         if isinstance(node, ast.AnnAssign)
         else []
     )
-    return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    return [
+        name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+    ]
 
 
 def read_module(path):
@@ -74,8 +80,7 @@ def parse_module(path, text):
             start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
             while start and lines[start - 1].startswith("#"):
                 start -= 1
-            source = "\n".join(lines[start : node.end_lineno])
-            definitions[name] = re.sub(r"[ ]*# fmt: skip$", "", source, flags=re.MULTILINE)
+            definitions[name] = "\n".join(lines[start : node.end_lineno])
     return Module(path, definitions, imports, borrowed)
 
 
@@ -109,7 +114,9 @@ class Inliner:
 
     def __init__(self, source_path):
         self.source_path = Path(source_path)
-        self.root = self.source_path.resolve().parent.parent  # notebooks/ and the package stand side by side
+        self.root = (
+            self.source_path.resolve().parent.parent
+        )  # notebooks/ and the package stand side by side
         self.shown = {}  # name -> module path of the definition that a cell has shown
         self.callables = set()  # those of them that are functions or classes
         self.imported = {}  # name -> import statement that a cell has run
@@ -141,9 +148,15 @@ class Inliner:
         return join_definitions([piece for piece in pieces if piece.strip()])
 
     def sources_of(self, node):
-        """Source texts of what one import statement names and no cell has shown, in their module's order."""
-        if isinstance(node, ast.Import) or any(alias.name == "*" or alias.asname for alias in node.names):
-            self.fail(f"write `from {PACKAGE}.module import name`, without `as` or `*`: {ast.unparse(node)}")
+        """Source texts of what one import statement names and no cell has shown, in their module's
+        order.
+        """
+        if isinstance(node, ast.Import) or any(
+            alias.name == "*" or alias.asname for alias in node.names
+        ):
+            self.fail(
+                f"write `from {PACKAGE}.module import name`, without `as` or `*`: {ast.unparse(node)}"
+            )
         module = read_module(self.root / (node.module.replace(".", "/") + ".py"))
         asked = [alias.name for alias in node.names]
         for name in asked:
@@ -157,9 +170,11 @@ class Inliner:
         self.shown |= dict.fromkeys(new, module.path)
         for name in new:
             self.check_needs(name, module)
-            if re.search(rf"^(def|class) {name}\b", module.definitions[name], re.MULTILINE):
+            if re.search(
+                rf"^(async def|def|class) {name}\b", module.definitions[name], re.MULTILINE
+            ):
                 self.callables.add(name)
-        return [module.definitions[name] for name in new]
+        return list(dict.fromkeys(module.definitions[name] for name in new))
 
     def check_needs(self, name, module):
         """Stop where `name` needs something that no cell has shown or imported yet."""
@@ -167,16 +182,23 @@ class Inliner:
             where = f"{name} ({module.path.relative_to(self.root)}) needs {need}"
             home = module.path if need in module.definitions else module.borrowed.get(need)
             if home and self.shown.get(need) != home:
-                self.fail(f"{where} from {home.name}, which no cell has shown yet: import it before {name}")
+                self.fail(
+                    f"{where} from {home.name}, which no cell has shown yet: import it before {name}"
+                )
             statement = module.imports.get(need)
             if not home and statement and self.imported.get(need) != statement:
                 self.fail(f"{where}: add `{statement}` to the notebook's imports")
 
 
 def join_definitions(pieces):
-    """Join source texts, two empty lines around definitions, none between one-line constants."""
+    """Join source texts: two empty lines around definitions, one after imports, none between
+    one-line constants.
+    """
     joined = pieces[0] if pieces else ""
     for before, piece in zip(pieces, pieces[1:]):
-        apart = any(re.search(r"^(def|class|@)", text, re.MULTILINE) for text in (before, piece))
-        joined += ("\n\n\n" if apart else "\n") + piece
+        definition = any(
+            re.search(r"^(async def|def|class|@)", text, re.MULTILINE) for text in (before, piece)
+        )
+        after_import = re.match(r"(import|from) ", before.splitlines()[-1])
+        joined += ("\n\n\n" if definition else "\n\n" if after_import else "\n") + piece
     return joined

@@ -3,11 +3,14 @@
 python tools/nb.py build [NAME ...]        notebooks/NAME.py -> NAME.ipynb, self-contained, prose filled in
 python tools/nb.py run [NAME ...]          execute into out/, the deliverables untouched
 python tools/nb.py run --full [NAME ...]   execute in full on the real data and write the deliverables
-python tools/nb.py check [NAME ...]        is every deliverable whole, fresh and true?
+python tools/nb.py check [NAME ...]        is every deliverable whole, fresh, true, and short enough?
+python tools/nb.py freeze NAME ...         put deliverables on the list of those that are not rewritten yet
 """
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,19 +21,32 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from a1.files import atomic_write  # noqa: E402
-from tools import readme, rubric  # noqa: E402
+from tools import budget, data, honesty, readme, rubric  # noqa: E402
 from tools.assemble import (  # noqa: E402
-    SOURCES,
     assemble,
     carry_outputs,
     fill_reported,
+    is_reported,
+    read_script,
+    reported_in,
     stamp_executed,
     was_edited,
 )
-from tools.check import check_notebook, typed_numbers  # noqa: E402
+from tools.check import check_notebook  # noqa: E402
 from tools.execute import CellFailed, execute  # noqa: E402
+from tools.facts import cited_by, derived_in, select, with_derived  # noqa: E402
+from tools.frozen import (  # noqa: E402
+    FOLDER,
+    freeze,
+    frozen_problems,
+    notebook_names,
+    read_frozen,
+    refuse_frozen,
+    source_of,
+)
 from tools.inline import BuildError  # noqa: E402
 from tools.prose import read_results  # noqa: E402
+from tools.stand_in import NOTE_FILE  # noqa: E402
 
 
 def write_notebook(notebook, path):
@@ -39,39 +55,81 @@ def write_notebook(notebook, path):
         file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode())
 
 
+def write_results(results, path):
+    with atomic_write(path) as file:
+        file.write((json.dumps(results, indent=1) + "\n").encode())
+
+
 def read_deliverable(path, force=False):
-    """The notebook at `path`, None where there is none; BuildError if it was edited and not `force`."""
+    """The notebook at `path`, None where there is none; BuildError if it was edited and not
+    `force`.
+    """
     if not path.exists():
         return None
     notebook = nbformat.read(path, as_version=4)
     if was_edited(notebook) and not force:
         raise BuildError(
-            f"{path.name} was changed after it was built (in Jupyter?): move the changes into notebooks/{path.stem}.py "
-            f"and restore it with `git checkout {path.name}`, or overwrite it: .venv/bin/python tools/nb.py build {path.stem} --force"
+            f"{path.name} was changed after it was built (in Jupyter?): move the changes into "
+            f"notebooks/{path.stem}.py and restore it with `git checkout {path.name}`, or overwrite it: "
+            f".venv/bin/python tools/nb.py build {path.stem} --force"
         )
     return notebook
 
 
 def build(name, root=ROOT, force=False):
     """Write the deliverable from its source; outputs are kept where the code is unchanged."""
+    refuse_frozen(name, root)
     path = root / f"{name}.ipynb"
     old = read_deliverable(path, force)
     new = assemble(name, root / "notebooks", root / "results")
     kept = bool(old) and carry_outputs(old, new)
     write_notebook(new, path)
-    print(f"{path.name}: built, {'outputs kept' if kept else f'not executed: make full NOTEBOOKS={name}'}")
+    print(
+        f"{path.name}: built, {'outputs kept' if kept else f'not executed: make full NOTEBOOKS={name}'}"
+    )
+
+
+def results_of(name, facts, derived, root=ROOT):
+    """What results/ holds of a run: what is cited or reported, and the measures of every model."""
+    texts = {other: source_of(other, root).read_text() for other in notebook_names(root)}
+    wanted = {
+        key for other, text in texts.items() for key in cited_by(text, name, own=other == name)
+    }
+    for cell in read_script(source_of(name, root)):
+        if is_reported(cell):
+            wanted |= set(reported_in(cell)[1])
+    values = with_derived(facts, derived)
+    if missing := sorted(wanted - set(values)):
+        raise BuildError(f"{name}: no facts cell defines {', '.join(missing)}")
+    return select(values, derived, wanted)
 
 
 def run_copy(name, profile, root=ROOT):
     """Execute into out/; a row for the table: notebook, profile, data, seconds, headline metrics."""
-    out = root / "out"
-    notebook = assemble(name, root / "notebooks", root / "results", strict=False)
-    (out / "results" / f"{name}.json").unlink(missing_ok=True)
+    out, folder = root / "out", root
+    env = {"A1_PROFILE": profile, "A1_OUT": "out"}
+    path = out / "results" / f"{name}.json"
+    path.unlink(missing_ok=True)
+    if frozen := name in read_frozen(root):  # it writes its results itself
+        notebook = nbformat.read(root / f"{name}.ipynb", as_version=4)
+        if profile == "full":  # its records lie with it
+            folder, env["A1_OUT"] = root / FOLDER, "../out"
+            shutil.copytree(root / "weights", out / "weights", dirs_exist_ok=True)
+            for variable, place in {"A1_DATA": "data", "A1_PRETRAINED": None}.items():
+                if place := os.environ.get(variable, place):
+                    env[variable] = str((root / place).resolve())
+    else:
+        notebook = assemble(name, root / "notebooks", root / "results", strict=False, facts=True)
+        derived = derived_in(notebook.cells)
+        if name in data.NEEDS:
+            env["A1_DATA"] = str(data.for_run(name).resolve())
     try:
-        seconds = execute(notebook, name, root, {"A1_PROFILE": profile, "A1_OUT": "out"})
+        seconds, facts = execute(notebook, name, folder, env)
     finally:
         write_notebook(notebook, out / f"{name}.ipynb")
-    results = read_results(out / "results", name)
+    if not frozen:
+        write_results(results_of(name, facts, derived, root), path)
+    results = read_results(path.parent, name)
     measures = {"_acc": "{:.1%}", "_r2": "R2 {:.3f}"}
     headline = [
         f"{key.split('.')[0]} {form.format(value)}"
@@ -84,15 +142,23 @@ def run_copy(name, profile, root=ROOT):
 
 def run_full(name, root=ROOT, force=False):
     """Execute in full on the real data, write results/ and the deliverable."""
+    refuse_frozen(name, root)
     path, sources, results = root / f"{name}.ipynb", root / "notebooks", root / "results"
     read_deliverable(path, force)
-    executed = assemble(name, sources, results, strict=False, fill=False)
+    place = Path(os.environ.get("A1_DATA", root / "data")).expanduser()
+    if (place / NOTE_FILE).exists():
+        raise BuildError(f"{place} holds drawn stand-in data: a full run needs the real one")
+    executed = assemble(name, sources, results, strict=False, fill=False, facts=True)
+    derived = derived_in(executed.cells)
+
+    def before_cell(cell, facts):
+        if is_reported(cell):  # the last one: all facts are known
+            fill_reported(cell, results_of(name, facts, derived, root))
+
     env = {"A1_PROFILE": "full", "A1_OUT": ".", "A1_REQUIRE_DATA": "1"}
-    # The notebook saves its results before its last cell, which shows the saved ones: filled in just in time.
-    seconds = execute(
-        executed, name, root, env, before_cell=lambda cell: fill_reported(cell, read_results(results, name))
-    )
+    seconds, facts = execute(executed, name, root, env, before_cell)
     stamp_executed(executed, seconds)
+    write_results(results_of(name, facts, derived, root), results / f"{name}.json")
     final = assemble(name, sources, results)
     if not carry_outputs(executed, final):
         raise BuildError(f"{name}: the source changed while the notebook ran, run it again")
@@ -101,19 +167,19 @@ def run_full(name, root=ROOT, force=False):
 
 
 def check(name, root=ROOT):
-    """Problems of one deliverable, each a sentence."""
+    """Is one deliverable whole, fresh and true? Its problems, each a sentence."""
+    if name in read_frozen(root):
+        return frozen_problems(name, root)
     path = root / f"{name}.ipynb"
-    source = (root / "notebooks" / f"{name}.py").read_text()
-    problems = [
-        f"the source types the number {number} where a result belongs" for number in typed_numbers(source)
-    ]
     if not path.exists():
-        return [*problems, f"not built: make full NOTEBOOKS={name}"]
+        return [f"not built: make full NOTEBOOKS={name}"]
     try:
         built = assemble(name, root / "notebooks", root / "results")
+        notebook = nbformat.read(path, as_version=4)
+        problems = check_notebook(notebook, built, path.stat().st_size)
+        return problems + honesty.problems(name, notebook, root)
     except BuildError as error:
-        return [*problems, str(error)]
-    return problems + check_notebook(nbformat.read(path, as_version=4), built, path.stat().st_size)
+        return [str(error)]
 
 
 def default_profile():
@@ -134,36 +200,55 @@ def print_table(rows):
         print("  ".join(str(value).ljust(width) for value, width in zip(row, widths)).rstrip())
 
 
+def check_all(names, everything, root=ROOT):
+    """Problems of the notebooks `names`, which may be `everything`, and of the README; prints the
+    budget.
+    """
+    problems = [f"{name}: {problem}" for name in names for problem in check(name, root)]
+    rows, found = budget.table(names, root)
+    print_table(rows)
+    problems += found + rubric.problems(None if everything else names, root)
+    return problems + readme.problems(root)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["build", "run", "check"])
+    parser.add_argument("action", choices=["build", "run", "check", "freeze"])
     parser.add_argument("names", nargs="*", help="notebooks, such as a1_part_1; all by default")
     parser.add_argument("--full", action="store_true", help="run: write the deliverables")
-    parser.add_argument("--profile", choices=["quick", "full"], help="run: default full on a GPU, else quick")
-    parser.add_argument("--force", action="store_true", help="overwrite a deliverable that was edited")
+    parser.add_argument(
+        "--profile", choices=["quick", "full"], help="run: default full on a GPU, else quick"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a deliverable that was edited"
+    )
     options = parser.parse_intermixed_args()
-    there = sorted(path.stem for path in SOURCES.glob("*.py"))
+    there, frozen = notebook_names(), read_frozen()
+    if options.action == "freeze":
+        there = sorted(path.stem for path in ROOT.glob("a1_*.ipynb"))
     names = [Path(name).stem for name in options.names] or there
     if unknown := [name for name in names if name not in there]:
         sys.exit(f"there is no notebook {', '.join(unknown)}; there are {', '.join(there)}")
+    writes = options.action == "build" or options.full
+    if writes and not options.names:
+        names = [name for name in names if name not in frozen]
     try:
         if options.action == "build":
             for name in names:
                 build(name, force=options.force)
             readme.update()
         elif options.action == "check":
-            problems = [f"{name}: {problem}" for name in names for problem in check(name)] + readme.problems()
-            problems += rubric.problems(names if options.names else None)
+            problems = check_all(names, not options.names)
             print(
-                *problems
-                or [
-                    f"{len(names)} notebook(s) and the README: whole, fresh, true, every rubric item answered"
-                ],
+                *problems or ["whole, fresh, true, within the budget, every item answered"],
                 sep="\n",
             )
             sys.exit(bool(problems))
+        elif options.action == "freeze":
+            for name in options.names:
+                freeze(name)
         elif options.full:
             for name in names:
                 run_full(name, force=options.force)

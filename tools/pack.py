@@ -3,8 +3,8 @@
 python tools/pack.py checkpoint --team alice bob   Parts I, II and V.I
 python tools/pack.py final --team alice bob        all parts, and what exists of the bonus
 
-Shared folders are named by --weights-url and --datasets-url. The zip is left in out/submission, and beside it, to be
-uploaded to the first of these folders, the weights.
+Shared folders are named by --weights-url and --datasets-url. The zip is left in out/submission, and
+beside it, to be uploaded to the first of these folders, the weights.
 """
 
 import argparse
@@ -24,11 +24,14 @@ sys.path.insert(0, str(ROOT))
 
 from a1.files import atomic_write  # noqa: E402
 from tools import nb, rubric  # noqa: E402
+from tools.frozen import source_of  # noqa: E402
 from tools.prose import read_results  # noqa: E402
 
 MAX_BYTES = 10_000_000  # ten points are lost with a larger file
 CHECKPOINT = ("I", "II", "V")
-PDF_NAME = "The handout's file lists call the PDF a1_part_5_*, its Part V once a1_part_v_*: the lists win."
+PDF_NAME = (
+    "The handout's file lists call the PDF a1_part_5_*, its Part V once a1_part_v_*: the lists win."
+)
 NO_LINK = "(the link to the shared folder is still to be added)"
 
 
@@ -57,15 +60,22 @@ def notebook_fault(name, root):
     """Why a notebook may not be submitted, in one line; None where it may."""
     if not (root / f"{name}.ipynb").exists():
         return f"{name}.ipynb is missing: make full NOTEBOOKS={name}"
-    if not (root / "notebooks" / f"{name}.py").exists():
-        return f"{name}.ipynb has no source, so nobody can say whether it is fresh: notebooks/{name}.py is missing"
+    if not source_of(name, root).exists():
+        return (
+            f"{name}.ipynb has no source, so nobody can say whether it is fresh: "
+            f"notebooks/{name}.py is missing"
+        )
     problems = nb.check(name, root)
-    more = f" (and {len(problems) - 1} more: python tools/nb.py check {name})" if problems[1:] else ""
+    more = (
+        f" (and {len(problems) - 1} more: python tools/nb.py check {name})" if problems[1:] else ""
+    )
     return f"{name}.ipynb: {problems[0]}{more}" if problems else None
 
 
 def find_pdf(kind, root):
-    """The typeset Part V, or V.I alone for the checkpoint; Refused where it is missing or not of today's source."""
+    """The typeset Part V, or V.I alone for the checkpoint; Refused where it is missing or not of
+    today's source.
+    """
     name = "a1_part_5.pdf" if kind == "final" else "a1_part_5_checkpoint.pdf"
     path = root / "part_v" / name
     if not path.exists():
@@ -82,7 +92,8 @@ def text_file(title, url, lines):
 def weights_to_upload(names, team, root):
     """{submission name: entry of weights/MANIFEST.json, with its "file"} for the notebooks `names`.
 
-    A part's best weights on validation data carry the part's name alone, others their model's name, too.
+    A part's best weights on validation data carry the part's name alone, others their model's name,
+    too.
     """
     path = root / "weights" / "MANIFEST.json"
     manifest = json.loads(path.read_text()) if path.exists() else {}
@@ -145,12 +156,18 @@ def url_warnings(option, url):
 
 
 def collect(kind, team, weights_url, datasets_url, root):
-    """Contents of the zip {name: bytes}, weights to upload, warnings; Refused where something must not go out."""
+    """Contents of the zip {name: bytes}, weights to upload, warnings; Refused where something must
+    not go out.
+    """
     suffix = team_suffix(team)
-    parts = [part for part in rubric.check(root) if kind == "final" or part.part["part"] in CHECKPOINT]
+    parts = [
+        part for part in rubric.check(root) if kind == "final" or part.part["part"] in CHECKPOINT
+    ]
     notebooks = [part.path.stem for part in parts if part.path.suffix == ".ipynb"]
     absent = [
-        name for name in notebooks if name.startswith("a1_bonus") and not (root / f"{name}.ipynb").exists()
+        name
+        for name in notebooks
+        if name.startswith("a1_bonus") and not (root / f"{name}.ipynb").exists()
     ]
     notebooks = [name for name in notebooks if name not in absent]
     warnings = [f"{name}.ipynb does not exist: a bonus that is not submitted" for name in absent]
@@ -159,9 +176,14 @@ def collect(kind, team, weights_url, datasets_url, root):
     reasons += check_weights(upload, root)
 
     data = {name: read_results(root / "results", name).get("data", "?") for name in notebooks}
-    lines = [f"{name}  {entry['bytes']:,} bytes  SHA-256 {entry['sha256']}" for name, entry in upload.items()]
+    lines = [
+        f"{name}  {entry['bytes']:,} bytes  SHA-256 {entry['sha256']}"
+        for name, entry in upload.items()
+    ]
     files = {
-        f"a1_weights_{suffix}.txt": text_file("Weights of the trained networks:", weights_url, lines),
+        f"a1_weights_{suffix}.txt": text_file(
+            "Weights of the trained networks:", weights_url, lines
+        ),
         f"a1_datasets_{suffix}.txt": text_file(
             "Data sets (the course's own CNN data set is not uploaded again):",
             datasets_url,
@@ -203,7 +225,9 @@ def verify(path, files):
         return [f"{path.name} cannot be opened: {error}"]
     problems = []
     if sorted(names) != sorted(files):
-        problems.append(f"{path.name} holds {', '.join(sorted(names))}, not {', '.join(sorted(files))}")
+        problems.append(
+            f"{path.name} holds {', '.join(sorted(names))}, not {', '.join(sorted(files))}"
+        )
     for name, content in contents.items():
         if content != files.get(name):
             problems.append(f"{path.name}: {name} is not the file that was packed")
@@ -218,9 +242,11 @@ def verify(path, files):
 
 
 def pack(kind, team, weights_url=None, datasets_url=None, root=ROOT, folder=None):
-    """Write the zip and copy the weights beside it: (path of the zip, its names, names of weights, warnings).
+    """Write the zip and copy the weights beside it: (path of the zip, its names, names of weights,
+    warnings).
 
-    `kind` is "checkpoint" or "final", `team` one or two names. Raises Refused, and then writes nothing.
+    `kind` is "checkpoint" or "final", `team` one or two names. Raises Refused, and then writes
+    nothing.
     """
     root = Path(root)
     folder = Path(folder or root / "out" / "submission")
@@ -248,7 +274,9 @@ def main(arguments=None, root=ROOT):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("kind", choices=["checkpoint", "final"])
-    parser.add_argument("--team", nargs="+", required=True, metavar="NAME", help="one or two members")
+    parser.add_argument(
+        "--team", nargs="+", required=True, metavar="NAME", help="one or two members"
+    )
     parser.add_argument("--weights-url", metavar="URL", help="shared folder with the weights")
     parser.add_argument("--datasets-url", metavar="URL", help="shared folder with the data sets")
     parser.add_argument("--to", metavar="FOLDER", help="default: out/submission")
@@ -261,7 +289,9 @@ def main(arguments=None, root=ROOT):
         sys.exit("\n".join(f"refused: {line}" for line in str(error).splitlines()))
     print(*(f"warning: {warning}" for warning in warnings), sep="\n", file=sys.stderr)
     print(f"{path}, opened again and verified:", *(f"  {name}" for name in names), sep="\n")
-    print("to upload:", *(f"  {name}" for name in weights if (path.parent / name).exists()), sep="\n")
+    print(
+        "to upload:", *(f"  {name}" for name in weights if (path.parent / name).exists()), sep="\n"
+    )
     print(PDF_NAME)
 
 

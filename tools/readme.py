@@ -1,4 +1,6 @@
-"""The README's tables: results, drawn from results/, and times, from the deliverables and bench/notebooks.json."""
+"""The README's tables: results, drawn from results/, and times, from the deliverables and
+bench/notebooks.json.
+"""
 
 import json
 import re
@@ -6,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from tools.check import typed_numbers
+from tools.frozen import FOLDER, read_frozen
 from tools.prose import read_results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,15 +54,26 @@ def in_order(paths):
     return sorted(paths, key=lambda path: (path.stem.startswith("a1_bonus"), path.stem))
 
 
-def training_time(results, root):
-    """How long the runs took that a notebook's results name, as text; "" where there are none."""
-    stems = {value for key, value in results.items() if key.endswith(".run")}
-    stems |= set(results.get("study_runs", "").split())
-    paths = [path for stem in stems for path in (root / "runs").glob(f"**/{stem}.json")]
-    minutes = (
-        sum(epoch["seconds"] for path in paths for epoch in json.loads(path.read_text())["history"]) / 60
-    )
-    return "" if not paths else f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+def run_records(name, root):
+    """Paths of the records of the runs behind a notebook, as its results name them."""
+    results = read_results(root / "results", name)
+    named = [value for key, value in results.items() if key.endswith(".run")]
+    if name in read_frozen(root):
+        stems = {*named, *results.get("study_runs", "").split()}
+        found = [
+            path for stem in stems for path in (root / FOLDER / "runs").glob(f"**/{stem}.json")
+        ]
+    else:
+        stems = set(results["runs"].split() if "runs" in results else named)
+        found = [root / "runs" / f"{stem}.json" for stem in stems]
+    return [path for path in found if path.exists()]
+
+
+def training_time(name, root):
+    """How long the runs behind a notebook trained, as text; "" where there are none."""
+    records = [json.loads(path.read_text()) for path in run_records(name, root)]
+    minutes = sum(epoch["seconds"] for record in records for epoch in record["history"]) / 60
+    return "" if not records else f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def table(root=ROOT):
@@ -68,12 +82,20 @@ def table(root=ROOT):
     for path in in_order((root / "results").glob("*.json")):
         results = read_results(path.parent, path.stem)
         # `best` and the like, which repeat one number of another, have none of these
-        reported = [key for key in results if key.endswith((".test_loss", ".test_macro_f1", ".test_r2"))]
+        reported = [
+            key for key in results if key.endswith((".test_loss", ".test_macro_f1", ".test_r2"))
+        ]
         for model in dict.fromkeys(key.split(".")[0] for key in reported):
             rows.append(
-                (path.stem, model, {measure: results.get(f"{model}.{measure}") for measure in COLUMNS})
+                (
+                    path.stem,
+                    model,
+                    {measure: results.get(f"{model}.{measure}") for measure in COLUMNS},
+                )
             )
-    used = [measure for measure in COLUMNS if any(values[measure] is not None for *_, values in rows)]
+    used = [
+        measure for measure in COLUMNS if any(values[measure] is not None for *_, values in rows)
+    ]
     lines = [
         "| notebook | model | what it is | " + " | ".join(COLUMNS[m][0] for m in used) + " |",
         "|---|---|---|" + "---|" * len(used),
@@ -81,26 +103,34 @@ def table(root=ROOT):
     for notebook, model, values in rows:
         cells = ["" if values[m] is None else COLUMNS[m][1].format(values[m]) for m in used]
         what = MODELS.get(model, "")
-        lines.append(f"| [{notebook}]({notebook}.ipynb) | `{model}` | {what} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| [{notebook}]({notebook}.ipynb) | `{model}` | {what} | " + " | ".join(cells) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def times(root=ROOT):
-    """Markdown: training behind each deliverable, seconds of its last execution and of its quick profile, time to accuracy."""
+    """Markdown: training behind each deliverable, seconds of its last execution and of its quick
+    profile, time to accuracy.
+    """
     path = root / "bench" / "notebooks.json"
     quick = json.loads(path.read_text())["quick"] if path.exists() else {}
-    lines = ["| notebook | training behind it | executed from its records | quick |", "|---|---|---|---|"]
+    lines = [
+        "| notebook | training behind it | executed from its records | quick |",
+        "|---|---|---|---|",
+    ]
     for path in in_order(root.glob("*.ipynb")):
         stamp = json.loads(path.read_text())["metadata"].get("a1", {})
         full = f"{stamp['seconds']} s" if "seconds" in stamp else ""
         rehearsal = f"{quick[path.stem]['seconds']} s" if path.stem in quick else ""
-        trained = training_time(read_results(root / "results", path.stem), root)
-        lines.append(f"| {path.stem} | {trained} | {full} | {rehearsal} |")
+        lines.append(f"| {path.stem} | {training_time(path.stem, root)} | {full} | {rehearsal} |")
     path = root / "bench" / "accuracy.json"
     if path.exists():
         runs = json.loads(path.read_text())["runs"]
         ours, theirs = (
-            "never" if None in (found := [run["seconds"] for run in runs[side]]) else f"{mean(found):.0f} s"
+            "never"
+            if None in (found := [run["seconds"] for run in runs[side]])
+            else f"{mean(found):.0f} s"
             for side in ("ours", "theirs")
         )
         lines += [
@@ -133,8 +163,11 @@ def problems(root=ROOT):
         if not there:
             found.append(f"README.md: the marks <!-- {name} --> and <!-- /{name} --> are missing")
         elif there.group() != TABLES[name](root):
-            found.append(f"README.md: its table of {name} is not the current one: run `tools/nb.py build`")
+            found.append(
+                f"README.md: its table of {name} is not the current one: run `tools/nb.py build`"
+            )
     typed = [
-        f"README.md: the number {number} is typed, not drawn from results/" for number in typed_numbers(rest)
+        f"README.md: the number {number} is typed, not drawn from results/"
+        for number in typed_numbers(rest)
     ]
     return typed + found

@@ -13,32 +13,43 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-import jupytext
 import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tools.assemble import read_script  # noqa: E402
+from tools.frozen import read_frozen, source_of  # noqa: E402
 from tools.inline import BuildError  # noqa: E402
-from tools.prose import PLACEHOLDER, number_figures, read_results, render  # noqa: E402
+from tools.prose import PLACEHOLDER, number_captions, read_results, render  # noqa: E402
 
 MIN_WORDS = 30
 HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
-MARK = re.compile(r"<!--\s*rubric:(.*?)-->", re.DOTALL)
+MARK = re.compile(r"<!--\s*rubric:(.*?)-->", re.DOTALL)  # of frozen notebooks
+ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
+ITEM = re.compile(r"[IVXBT]+\.\w[\w.]*")  # what an item's id looks like
+NUMBERED = re.compile(
+    r"[IVXBT]+\.(\d+(?:\.\d+)*)([a-z]?)\d*"
+)  # handout's number and letter of an id
+LINK = re.compile(r"\]\(#([^)\s]+)\)")
 MARKDOWN_TABLE = re.compile(r"^ *\|.*\| *\n *\|[ :|-]+\| *\n *\|", re.MULTILINE)
 RULE = re.compile(r"[\s=+|─━-]*")
 WEIGHTS = re.compile(r"[\w.-]+\.pt\b")
 NOT_PROSE = re.compile(
-    r"```.*?```|<!--.*?-->|^ *\|[^\n]*|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)", re.DOTALL | re.MULTILINE
+    r"```.*?```|<!--.*?-->|</?[a-z][^<>]*>|^ *\|[^\n]*|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)",
+    re.DOTALL | re.MULTILINE,
 )
 
 
 @dataclass
 class Section:
-    """A heading: its level, its item ids, and what stands under it: code cells, and prose as str."""
+    """A heading: its level and text, its item ids, and what stands under it: code cells, and prose
+    as str.
+    """
 
     level: int
+    title: str
     ids: list
     pieces: list = field(default_factory=list)
 
@@ -53,7 +64,9 @@ class Section:
 
 @dataclass
 class Coverage:
-    """One part: its entry in rubric.yml, whether its deliverable exists, the gaps of each item, and other faults."""
+    """One part: its entry in rubric.yml, whether its deliverable exists, the gaps of each item, and
+    other faults.
+    """
 
     part: dict
     path: Path
@@ -71,8 +84,17 @@ def read_rubric(root=ROOT):
 
 
 def ids_in(heading):
-    """Item ids that a heading's `<!-- rubric: I.2.5b, I.2.5c -->` names."""
-    return [name.strip() for names in MARK.findall(heading) for name in names.split(",")]
+    """Item ids of a heading: `<a id="I.2.5b"></a>`, or in a frozen notebook `<!-- rubric: I.2.5b,
+    I.2.5c -->`.
+    """
+    marked = [name.strip() for names in MARK.findall(heading) for name in names.split(",")]
+    return marked + list(filter(ITEM.fullmatch, ANCHOR.findall(heading)))
+
+
+def without_marks(heading):
+    """A heading's text without its item ids; other anchors stay."""
+    text = ANCHOR.sub(lambda anchor: "" if ITEM.fullmatch(anchor[1]) else anchor[0], heading)
+    return MARK.sub("", text).strip()
 
 
 def split_headings(text):
@@ -92,7 +114,7 @@ def split_headings(text):
 
 def sections(cells):
     """All sections of a notebook in order; the first, of level 0, holds everything."""
-    found = [Section(0, [])]
+    found = [Section(0, "", [])]
     current = found[:]
     for cell in cells:
         pieces = split_headings(cell.source) if cell.cell_type == "markdown" else [cell]
@@ -100,7 +122,7 @@ def sections(cells):
             if isinstance(piece, tuple):
                 level, title = piece
                 current = [section for section in current if section.level < level]
-                current.append(Section(level, ids_in(title)))
+                current.append(Section(level, title, ids_in(title)))
                 found.append(current[-1])
             else:
                 for section in current:
@@ -118,14 +140,21 @@ def failed(cell):
 
 
 def outputs_of(cell):
-    """An executed cell's outputs as {MIME type: content}; none of a cell that did not run to its end."""
+    """An executed cell's outputs as {MIME type: content}; none of a cell that did not run to its
+    end.
+    """
     if isinstance(cell, str) or cell.execution_count is None or failed(cell):
         return []
-    return [{"text/plain": out.text} if out.output_type == "stream" else out.data for out in cell.outputs]
+    return [
+        {"text/plain": out.text} if out.output_type == "stream" else out.data
+        for out in cell.outputs
+    ]
 
 
 def is_text_table(text):
-    """Whether three lines on end, rules of dashes aside, have the same number of columns, two or more."""
+    """Whether three lines on end, rules of dashes aside, have the same number of columns, two or
+    more.
+    """
     widths = [
         len(re.split(r"\s*[|│]\s*|\s{2,}|\t", line.strip()))
         for line in text.splitlines()
@@ -167,12 +196,17 @@ def count_words(text):
 
 def differences(section, other):
     """Pairs of lines in which the prose of two sections differs."""
-    lines = ([line for text in part.prose for line in text.splitlines() if line] for part in (section, other))
+    lines = (
+        [line for text in part.prose for line in text.splitlines() if line]
+        for part in (section, other)
+    )
     return [pair for pair in zip_longest(*lines, fillvalue="") if pair[0] != pair[1]]
 
 
 def prose_gaps(item, section, source):
-    """What an item's prose lacks; `source` is the same section before its numbers were filled in, or None."""
+    """What an item's prose lacks; `source` is the same section before its numbers were filled in,
+    or None.
+    """
     gaps = []
     words = count_words("\n".join(section.prose))
     if words < MIN_WORDS:
@@ -180,10 +214,20 @@ def prose_gaps(item, section, source):
     if item.get("cites", True) and source:
         shown = [kind for kind in ("table", "figure") if kind in item["needs"]]
         first = next(
-            (n for n, piece in enumerate(section.pieces) if any(shows(piece, kind) for kind in shown)), 0
+            (
+                n
+                for n, piece in enumerate(section.pieces)
+                if any(shows(piece, kind) for kind in shown)
+            ),
+            0,
         )
         below = len([piece for piece in section.pieces[:first] if isinstance(piece, str)])
-        keys = [key for text in source.prose[below:] for key, _ in PLACEHOLDER.findall(text) if key != "fig"]
+        keys = [
+            key
+            for text in source.prose[below:]
+            for key, _ in PLACEHOLDER.findall(text)
+            if key not in ("fig", "tab")
+        ]
         if not keys:
             where = f"below the {' or '.join(shown)} " if shown else ""
             gaps.append(f"no prose {where}cites a result: write {{{{key}}}} in the source")
@@ -198,9 +242,8 @@ def notebook_gaps(item, section, source, rendered, manifest):
     if any(failed(cell) for cell in section.code):
         gaps.append("a code cell ends in an error")
     if "code" in needs:
-        open_cells = [cell for cell in section.code if "toolbox" not in cell.metadata.get("tags", [])]
-        if not any(cell.execution_count is not None and not failed(cell) for cell in open_cells):
-            gaps.append("no executed code outside the toolbox")
+        if not any(cell.execution_count is not None and not failed(cell) for cell in section.code):
+            gaps.append("no executed code")
     for kind in ("table", "svg"):
         if kind in needs and not any(shows(piece, kind) for piece in section.pieces):
             gaps.append(f"no {kind}")
@@ -210,11 +253,17 @@ def notebook_gaps(item, section, source, rendered, manifest):
         if images < wanted:
             gaps.append(f"no figure, or too few: {images} of {wanted}")
     for above, caption in zip([None, *section.pieces], section.pieces):
-        if isinstance(caption, str) and caption.startswith("**Figure ") and not shows(above, "figure"):
+        if (
+            isinstance(caption, str)
+            and caption.startswith("**Figure ")
+            and not shows(above, "figure")
+        ):
             gaps.append(f"{caption.split('**')[1]} a caption without its figure above")
     if "file" in needs:
         texts = [
-            text for cell in section.code for text in (cell.source, *(str(data) for data in outputs_of(cell)))
+            text
+            for cell in section.code
+            for text in (cell.source, *(str(data) for data in outputs_of(cell)))
         ]
         if not set(WEIGHTS.findall("\n".join(texts))) & set(manifest):
             gaps.append("it saves no weights that weights/MANIFEST.json lists")
@@ -233,34 +282,83 @@ def notebook_gaps(item, section, source, rendered, manifest):
 
 
 def read_source(name, root):
-    """Sections of notebooks/`name`.py by item id: with its placeholders, and filled in. May raise BuildError."""
-    path = root / "notebooks" / f"{name}.py"
-    if not path.exists():
-        raise BuildError(f"there is no source notebooks/{name}.py")
-    cells = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells
+    """Sections of a notebook's source by item id: with its placeholders, and filled in. May raise
+    BuildError.
+    """
+    cells = read_script(source_of(name, root))
     raw, texts = by_id(sections(cells)), [cell for cell in cells if cell.cell_type == "markdown"]
-    figures, results = (
-        number_figures(name, [cell.source for cell in texts]),
-        read_results(root / "results", name),
-    )
+    captions = number_captions(name, [cell.source for cell in texts])
+    results = root / "results"
     for cell in texts:
         cell.source = render(
             cell.source,
-            results,
-            figures,
-            lambda other: read_results(root / "results", other),
+            read_results(results, name),
+            captions,
+            lambda other: read_results(results, other),
             name,
             strict=False,
         )
     return raw, by_id(sections(cells))
 
 
+def shows_number(title, name):
+    """Whether a heading shows the handout's number of an item, such as 2.3 (a) of I.2.3a; bars have
+    none.
+    """
+    numbered = NUMBERED.fullmatch(name)
+    if not numbered:
+        return True
+    number, letter = numbered.groups()
+    text = re.sub(r"<[^>]*>", "", title)
+    letters = re.findall(r"\b[a-z]\b", " ".join(re.findall(r"\(([^)]*)\)", text)))
+    there = re.search(rf"(?<![\d.]){re.escape(number)}(?!\d|\.\d)", text)
+    return bool(there) and (not letter or letter in letters)
+
+
+def map_links(cells):
+    """Where the tables link to that stand above the first answer."""
+    found = set()
+    for cell in cells:
+        for piece in split_headings(cell.source) if cell.cell_type == "markdown" else []:
+            if isinstance(piece, tuple):
+                if any(map(NUMBERED.fullmatch, ids_in(piece[1]))):
+                    return found
+            else:
+                rows = [line for line in piece.splitlines() if line.lstrip().startswith("|")]
+                found |= set(LINK.findall("\n".join(rows)))
+    return found
+
+
+def check_anchors(coverage, cells, found):
+    """Add what keeps a reader from finding an item: its number, its place in the map, links that
+    lead nowhere.
+    """
+    for section in found:
+        for name in set(section.ids) & set(coverage.gaps):
+            if not shows_number(section.title, name):
+                number, letter = NUMBERED.fullmatch(name).groups()
+                wanted = f"{number} ({letter})" if letter else number
+                coverage.gaps[name].append(
+                    f"its heading does not show the handout's number, {wanted}"
+                )
+    linked = map_links(cells)
+    for name, gaps in coverage.gaps.items():
+        if name not in linked:
+            gaps.append(
+                f"the map does not link to it: a table above the first answer with [...](#{name})"
+            )
+    texts = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    lost = [name for name in LINK.findall(texts) if name not in ANCHOR.findall(texts)]
+    coverage.faults += [f"a link to #{name} leads nowhere" for name in dict.fromkeys(lost)]
+
+
 def check_notebook(coverage, items, root):
     """Fill in the gaps of one part whose deliverable is a notebook."""
-    found = sections(nbformat.read(coverage.path, as_version=4).cells)
-    marks, here = [name for section in found for name in section.ids], by_id(found)
+    cells, name = nbformat.read(coverage.path, as_version=4).cells, coverage.path.stem
+    found = sections(cells)
+    marks, here = [item for section in found for item in section.ids], by_id(found)
     try:
-        raw, rendered = read_source(coverage.path.stem, root)
+        raw, rendered = read_source(name, root)
     except BuildError as error:
         coverage.faults.append(str(error))
         raw, rendered = {}, here
@@ -268,18 +366,24 @@ def check_notebook(coverage, items, root):
     manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
     known = {item["id"] for item in items}
     coverage.faults += [
-        f"a heading names {name}, which is no item of this part" for name in marks if name not in known
+        f"a heading names {mark}, which is no item of this part"
+        for mark in marks
+        if mark not in known
     ]
-    if any(MARK.search(text) for text in found[0].prose):
+    if any(ids_in(text) for text in found[0].prose):
         coverage.faults.append("a rubric mark stands outside of a heading")
     for item in items:
-        name = item["id"]
-        if name not in here:
-            coverage.gaps[name] = ["no heading names it"]
+        mark = item["id"]
+        if mark not in here:
+            coverage.gaps[mark] = ["no heading names it"]
             continue
-        coverage.gaps[name] = notebook_gaps(item, here[name], raw.get(name), rendered.get(name), manifest)
-        if marks.count(name) > 1:
-            coverage.gaps[name].append("two headings name it")
+        coverage.gaps[mark] = notebook_gaps(
+            item, here[mark], raw.get(mark), rendered.get(mark), manifest
+        )
+        if marks.count(mark) > 1:
+            coverage.gaps[mark].append("two headings name it")
+    if name not in read_frozen(root):
+        check_anchors(coverage, cells, found)
 
 
 def outline(path):
@@ -310,7 +414,9 @@ def is_from(pdf, tex):
 
 
 def check_pdf(coverage, items):
-    """Fill in the gaps of the part whose deliverable is typeset: the source holds the answers, the PDF shows them."""
+    """Fill in the gaps of the part whose deliverable is typeset: the source holds the answers, the
+    PDF shows them.
+    """
     tex = coverage.path.with_suffix(".tex")
     if not tex.exists():
         coverage.faults.append(f"its source {tex.name} is missing")
@@ -390,7 +496,9 @@ def main(arguments=None, root=ROOT):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--complete", action="store_true", help="a missing deliverable is a gap, too")
+    parser.add_argument(
+        "--complete", action="store_true", help="a missing deliverable is a gap, too"
+    )
     options = parser.parse_args(arguments)
     parts = check(root)
     print(table(parts))

@@ -1,7 +1,8 @@
-"""Render the deliverables to a static site in site/: `python tools/site.py`, then open site/index.html.
+"""Render the deliverables to a static site in site/: `python tools/site.py`, then open
+site/index.html.
 
-The pages hold no script and need no network: formulas become MathML, which browsers draw themselves, and pictures
-are files beside the pages.
+The pages hold no script and need no network: formulas become MathML, which browsers draw
+themselves, and pictures are files beside the pages.
 """
 
 import base64
@@ -25,11 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tools import readme, rubric  # noqa: E402
+from tools.prose import caption_of  # noqa: E402
 
 STYLE = Path(__file__).with_name("site.css")
 LIGHT, DARK = HtmlFormatter(style="default"), HtmlFormatter(style="github-dark")
 EXTERNAL = re.compile(r"[a-z]+:", re.IGNORECASE)
-CAPTION = re.compile(r"\*\*(Figure [\w.]+)\.\*\*\s*(.*?\.)(?=\s|$)", re.DOTALL)
 LONG_FORMULA = 16  # symbols that surely fit the width of a phone
 STATUS = {
     True: '<span class="covered">covered</span>',
@@ -63,7 +64,9 @@ class SiteError(Exception):
 
 
 class Renderer(IPythonRenderer):
-    """Markdown to HTML for one page: formulas as MathML, links between deliverables, headings with their items."""
+    """Markdown to HTML for one page: formulas as MathML, links between deliverables, headings with
+    their items.
+    """
 
     def __init__(self, name, links, texts):
         super().__init__(escape=False)
@@ -89,7 +92,7 @@ class Renderer(IPythonRenderer):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
     def heading(self, text, level, **attributes):
-        items, text = rubric.ids_in(text), rubric.MARK.sub("", text).strip()
+        items, text = rubric.ids_in(text), rubric.without_marks(text)
         slug = re.sub(
             r"\s+", "-", html.unescape(re.sub(r"<[^>]+>", "", text))
         )  # as Jupyter names its headings
@@ -114,7 +117,9 @@ class Renderer(IPythonRenderer):
 
     def image(self, text, url, title=None):
         if not EXTERNAL.match(url):
-            raise SiteError(f"{self.name}: the picture {url} is in no output, so the site does not have it")
+            raise SiteError(
+                f"{self.name}: the picture {url} is in no output, so the site does not have it"
+            )
         return text  # badges and the like: nothing is loaded from elsewhere
 
     def table(self, text):
@@ -129,10 +134,11 @@ def render_markdown(text, renderer):
 
 
 def source_html(cell):
-    """A code cell's source; toolbox cells and the reported numbers are collapsed under their title."""
+    """A code cell's source; what the first edition's notebooks hide is collapsed under its title."""
     code = highlight(cell.source, PythonLexer(), LIGHT).strip()
     code = f'<div class="scroll source">{code}</div>'
-    if not {"toolbox", "reported"} & set(cell.metadata.get("tags", [])):
+    tags = cell.metadata.get("tags", [])
+    if "toolbox" not in tags and not ("reported" in tags and cell.source.count("\n") > 40):
         return code
     title = re.match(r"# @title (.*)", cell.source)
     name = html.escape(title[1] if title else "Reported numbers")
@@ -155,9 +161,8 @@ class Pictures:
         if suffix == "png":
             width, height = struct.unpack(">II", content[16:24])
             size = f' width="{width}" height="{height}"'
-        found = CAPTION.match(caption)
-        alt = re.sub(r"[*_`$\\]", "", f"{found[1]}. {found[2]}") if found else "Picture"
-        alt = html.escape(re.sub(r"\s+", " ", alt))
+        found = caption_of(caption)
+        alt = html.escape(f"{found[0]}. {found[1]}" if found else "Picture")
         return f'<img src="{self.name}/{path.name}" alt="{alt}"{size} loading="lazy">'
 
 
@@ -178,7 +183,11 @@ def output_html(output, caption, pictures, renderer):
         return data["text/html"]
     if "text/markdown" in data:
         return render_markdown(data["text/markdown"], renderer)
-    return f"<pre>{html.escape(strip_ansi(data['text/plain']))}</pre>" if "text/plain" in data else None
+    return (
+        f"<pre>{html.escape(strip_ansi(data['text/plain']))}</pre>"
+        if "text/plain" in data
+        else None
+    )
 
 
 def notebook_html(path, folder, links, texts):
@@ -211,7 +220,9 @@ def short_name(part):
 
 
 def part_rows(coverage, content, anchors):
-    """The rubric's rows for one part; an item that a deliverable answers links to its heading there."""
+    """The rubric's rows for one part; an item that a deliverable answers links to its heading
+    there.
+    """
     rows = []
     for item in content["items"]:
         name = item["id"]
@@ -221,7 +232,9 @@ def part_rows(coverage, content, anchors):
         status = STATUS[not gaps if coverage.exists else None]
         target = anchors.get(name)
         link = f'<a href="{html.escape(target)}">{name}</a>' if target else name
-        faults = f"<br><small>{html.escape('; '.join(gaps))}</small>" if gaps and coverage.exists else ""
+        faults = (
+            f"<br><small>{html.escape('; '.join(gaps))}</small>" if gaps and coverage.exists else ""
+        )
         rows.append(
             f'<tr id="{name}"><td>{link}</td><td>{html.escape(item["text"])}{faults}</td><td>{status}</td></tr>'
         )
@@ -261,7 +274,9 @@ def index_html(root, parts, content, pages, anchors, links):
 
 def pdf_anchors(path, page):
     """{item id: link} to the bookmarks of the typeset part."""
-    return {title.split()[0]: f"{page}#nameddest={name}" for title, name in rubric.outline(path).items()}
+    return {
+        title.split()[0]: f"{page}#nameddest={name}" for title, name in rubric.outline(path).items()
+    }
 
 
 def write_style(folder):
@@ -287,16 +302,21 @@ def write_pages(root, folder):
         else:
             bodies[page] = notebook_html(path, folder, links, texts)
             anchors |= {
-                name: f"{page}#{name}" for name in re.findall(r'class="item" id="(.*?)"', bodies[page][1])
+                name: f"{page}#{name}"
+                for name in re.findall(r'class="item" id="(.*?)"', bodies[page][1])
             }
     bodies["index.html"] = "Overview", index_html(root, parts, content, pages, anchors, links)
-    menu = {"index.html": "Overview"} | {pages[part.path]: short_name(part.part) for part in existing}
+    menu = {"index.html": "Overview"} | {
+        pages[part.path]: short_name(part.part) for part in existing
+    }
     for page, (title, body) in bodies.items():
         entries = "\n".join(
             f'<li><a href="{target}"{" aria-current=page" if target == page else ""}>{html.escape(name)}</a></li>'
             for target, name in menu.items()
         )
-        (folder / page).write_text(PAGE.format(title=title, links=entries, body=body), encoding="utf-8")
+        (folder / page).write_text(
+            PAGE.format(title=title, links=entries, body=body), encoding="utf-8"
+        )
     write_style(folder)
 
 

@@ -1,1 +1,1 @@
-"""Networks, written from layers."""
+"""Networks written from layers."""

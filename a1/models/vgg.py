@@ -1,63 +1,46 @@
 """VGG-16, version C."""
 
-import torch
+from functools import partial
+
 from torch import nn
 
-# Column C of table 1 (Simonyan and Zisserman, 2015): (output channels, kernel size), "M" for max-pooling.
-VGG16C_LAYERS = [
-    (64, 3), (64, 3), "M",
-    (128, 3), (128, 3), "M",
-    (256, 3), (256, 3), (256, 1), "M",
-    (512, 3), (512, 3), (512, 1), "M",
-    (512, 3), (512, 3), (512, 1), "M",
-]  # fmt: skip
-
+# Column C of the paper's table 1: channels of each block, and the kernel sizes of its convolutions.
+VGG16C_BLOCKS = [(64, (3, 3)), (128, (3, 3)), (256, (3, 3, 1)), (512, (3, 3, 1)), (512, (3, 3, 1))]
 INITS = {
     "default": lambda weight: None,  # PyTorch's: uniform, variance 1 / (3 fan_in)
-    "normal": lambda weight: nn.init.normal_(weight, std=0.01),  # Simonyan and Zisserman, 3.1, as often read
+    "normal": partial(nn.init.normal_, std=0.01),  # the paper's section 3.1, as often read
     "xavier": nn.init.xavier_normal_,  # variance 2 / (fan_in + fan_out)
-    "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # variance 2 / fan_in
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),  # variance 2 / fan_in
 }
 
 
 class VGG16C(nn.Module):
-    """VGG-16 version C: 13 convolutions, of which three are 1x1, five max-pools, three linear layers.
+    """VGG-16 version C (Simonyan and Zisserman, ICLR 2015, table 1): [N, 3, S, S] -> logits.
 
-    Takes [N, 3, S, S] with S = `image_size`, a multiple of 32, and returns logits [N, num_classes]. Smaller
-    images, of at least 32 pixels, are taken too: their last feature map is repeated to the size that the first
-    linear layer expects. `init` is a key of INITS; `width` scales the number of channels and units.
-    Source: Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, table 1 and section 3.1.
+    S is `image_size`, a multiple of 32; the last feature map of smaller images is repeated.
     """
 
-    def __init__(self, num_classes=3, image_size=64, dropout=0.5, init="he", width=1.0, layers=VGG16C_LAYERS):
+    def __init__(self, num_classes=3, image_size=64, dropout=0.5, init="he", width=1):
         super().__init__()
-        features, in_channels = [], 3
-        for layer in layers:
-            if layer == "M":
-                features.append(nn.MaxPool2d(2))
-            else:
-                channels, kernel = int(layer[0] * width), layer[1]
-                conv = nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2)
-                features += [conv, nn.ReLU(inplace=True)]
-                in_channels = channels
+        layers, channels = [], 3
+        for wide, kernels in VGG16C_BLOCKS:
+            for kernel in kernels:
+                conv = nn.Conv2d(channels, int(wide * width), kernel, padding=kernel // 2)
+                layers += [conv, nn.ReLU(inplace=True)]
+                channels = int(wide * width)
+            layers.append(nn.MaxPool2d(2))
         side, units = image_size // 32, int(4096 * width)
-        features.append(nn.AdaptiveAvgPool2d(side))  # changes nothing at `image_size`
-        self.features = nn.Sequential(*features)
-        self.classifier = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(in_channels * side**2, units), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(units, units), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(units, num_classes),
-        )  # fmt: skip
-        self.init = init
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(side))
+        layers, inputs = [nn.Flatten()], channels * side**2
+        for _ in range(2):
+            layers += [nn.Linear(inputs, units), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+            inputs = units
+        self.classifier = nn.Sequential(*layers, nn.Linear(units, num_classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 INITS[init](module.weight)
                 if init != "default":
                     nn.init.zeros_(module.bias)
 
-    def extra_repr(self) -> str:
-        return f"init={self.init}"  # a run is known by its network's repr
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         return self.classifier(self.features(x))

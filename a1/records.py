@@ -1,0 +1,145 @@
+"""Runs that are trained once: a record belongs to its recipe, its data and the code that made it.
+
+runs/NAME.json  the record, NAME being such as optimizer/adam-0.001-seed0
+runs/NAME.npz   what it keeps of the test part, float16
+runs/NAME.pt    the best weights        (not committed)
+runs/NAME.ckpt  an unfinished run       (not committed)
+Where NAME is taken by a run of other code, the new one becomes NAME.2, and so on: nothing is lost.
+"""
+
+import json
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch.utils.tensorboard import SummaryWriter
+
+from a1.files import atomic_write
+from a1.setup import DEVICE, LOW, RETRAIN, RUNS, seed_everything
+from a1.train import evaluate, train
+
+TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "moved": 5e-3, "score": 0}  # relative
+
+
+def probe(make_model, recipe, data):
+    """What three short epochs of `train` do to a few drawn examples, in float32 on the CPU:
+    losses, each parameter's last gradient and how far it moved, and what counts as best."""
+    sizes = list(dict.fromkeys(recipe["image_sizes"]))[:2]
+    short = {"epochs": 3, "batch_size": 8, "lr": recipe["lr"] / 1000, "image_sizes": sizes}
+    short |= {"weight_decay": 100 * recipe["weight_decay"], "amp": False, "seed": 0}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make_model().to(memory_format=torch.channels_last)
+        weights = list(model.parameters())
+        start = [weight.detach().clone() for weight in weights]
+        state = train(model, recipe | short, data.tiny())
+    return {
+        "losses": state["first_losses"] + [epoch["val_loss"] for epoch in state["history"]],
+        "gradients": [float(weight.grad.norm()) for weight in weights],
+        "moved": [float((weight.detach() - old).norm()) for weight, old in zip(weights, start)],
+        "score": [data.score(dict(zip(state["history"][0], range(9))))],
+    }
+
+
+def differs(record, made_by):
+    """Why a record or checkpoint is not of this recipe, data and code; "" if it is."""
+    for part in ("recipe", "data"):
+        for key in sorted(record[part].keys() | made_by[part].keys()):
+            old, new = record[part].get(key), made_by[part].get(key)
+            if old != new:
+                return f"its {part} has {key} {old}, this one {new}"
+    for name, tolerance in TOLERANCE.items():
+        old, new = record["probe"][name], made_by["probe"][name]
+        if len(old) != len(new) or not np.allclose(old, new, tolerance, 0, equal_nan=True):
+            return f"other code made it: three steps on drawn data give other {name}"
+    return ""
+
+
+def read(path):
+    """A record, its arrays under "test", or a checkpoint; None, the file set aside, if damaged."""
+    try:
+        if path.suffix == ".ckpt":
+            return torch.load(path, map_location="cpu", weights_only=True)
+        record, arrays = json.loads(path.read_text()), {}
+        if record["arrays"]:
+            with np.load(path.with_suffix(".npz")) as file:
+                arrays = {name: file[name].astype(np.float32) for name in record["arrays"]}
+        return record | {"path": path, "test": arrays}
+    except Exception as error:  # cut short, altered, arrays missing
+        path.replace(path.with_name(path.name + ".damaged"))
+        return print(f"{path} is damaged, so set aside as {path.name}.damaged ({error!r})")
+
+
+def find(paths, made_by):
+    """The first record or checkpoint among `paths` of this recipe, data and code; or None."""
+    for path in filter(Path.exists, paths):
+        if record := read(path):
+            if not (why := differs(record, made_by)):
+                return record
+            print(f"{path} is not used: {why}")
+    return None
+
+
+def finish(path, name, model, state, data, made_by):
+    """Score the best epoch's weights on every part, once; write weights, arrays and record."""
+    recipe, history, arrays = made_by["recipe"], state["history"], {}
+    model.load_state_dict(state["best"])
+    scored = {part: evaluate(model, data, part, recipe) for part in data.y}
+    if "test" in scored:
+        arrays = {key: x.half().numpy() for key, x in data.keep(scored["test"][1]).items()}
+        with atomic_write(path.with_suffix(".pt")) as file:
+            torch.save(state["best"], file)
+        with atomic_write(path.with_suffix(".npz")) as file:
+            np.savez_compressed(file, **arrays)
+        with SummaryWriter(RUNS / "tensorboard" / name) as events:
+            for epoch in history:
+                for key in epoch.keys() - {"epoch", "lr", "seconds"}:
+                    part, _, measure = key.partition("_")
+                    events.add_scalar(f"{measure}/{part}", epoch[key], epoch["epoch"])
+    gpu = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{platform.machine()} CPU"
+    record = made_by | {
+        "metrics": {f"{p}_{k}": value for p, (m, _) in scored.items() for k, value in m.items()},
+        "best_epoch": 1 + int(np.argmax([data.score(epoch) for epoch in history])),
+        "first_losses": state["first_losses"],
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "sizes": {part: len(y) for part, y in data.y.items()},
+        "device": f"{gpu}, {torch.get_num_threads()} threads",
+        "precision": str(LOW if recipe["amp"] else torch.float32).removeprefix("torch."),
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {"torch": torch.__version__},
+    }
+    with atomic_write(path) as file:  # last: whoever sees the record finds the rest in place
+        text = json.dumps(record | {"arrays": sorted(arrays), "history": history}, indent=1)
+        file.write(text.encode())
+    return read(path)
+
+
+def train_once(name, make_model, recipe, data, which="run 1 of 1", known=None):
+    """The record of a run, read where this code trained it before with these data; else trained.
+    Of two processes one waits; what was interrupted goes on. `known`: the probe, if taken."""
+    recipe = json.loads(json.dumps(recipe))  # as a record has it: lists for tuples
+    steps = known or probe(make_model, recipe, data)
+    made_by = {"recipe": recipe, "data": data.id, "probe": steps}
+    paths = [RUNS / f"{name}.json", *(RUNS / f"{name}.{k}.json" for k in range(2, 100))]
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(RUNS / f"{name}.lock"):
+        if not RETRAIN and (record := find(paths, made_by)):
+            return record
+        path = next(path for path in paths if RETRAIN or not path.exists())
+        checkpoint = path.with_suffix(".ckpt")
+        saved = None if RETRAIN else find([checkpoint], made_by)
+
+        def save(parts):
+            with atomic_write(checkpoint) as file:
+                torch.save(parts | made_by, file)
+
+        print(f"{name}: no record, training now ({which})", flush=True)
+        seed_everything(recipe["seed"])
+        model = make_model().to(DEVICE, memory_format=torch.channels_last)
+        state = train(model, recipe, data, save, saved)
+        record = finish(path, name, model, state, data, made_by)
+        checkpoint.unlink(missing_ok=True)
+    return record

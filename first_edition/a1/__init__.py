@@ -1,0 +1,1 @@
+"""The code that the notebooks show: models, data, training, evaluation and plots."""

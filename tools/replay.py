@@ -1,0 +1,58 @@
+"""A run's first training steps made again: a record's losses must come from the code as it is."""
+
+from itertools import islice
+
+import torch
+
+import a1.train
+from a1.setup import DEVICE, seed_everything
+
+# Relative, one per step. In bfloat16 another number of threads or another instruction set moved
+# the losses of the photos by up to 0.1%, 0.3% and 0.3%; another seed moved one by 5% at least.
+TOLERANCES = (0.005, 0.01, 0.01)
+
+
+class Enough(Exception):
+    """Raised where the first steps are done."""
+
+
+class FirstSteps:
+    """Data whose first epoch ends after `steps` batches; the minimised losses are kept."""
+
+    def __init__(self, data, steps):
+        self.data, self.count, self.losses = data, steps, []
+
+    def __getattr__(self, name):
+        return getattr(self.data, name)
+
+    def batches(self, part, recipe, epoch=None):
+        """The first training batches, then Enough."""
+        yield from islice(self.data.batches(part, recipe, epoch), self.count)
+        raise Enough
+
+    def loss(self, outputs, y, recipe):
+        """The loss, kept."""
+        loss = self.data.loss(outputs, y, recipe)
+        self.losses.append(loss.detach())
+        return loss
+
+
+def replay(make_model, recipe, data, steps=3, precision=None):
+    """Losses of the first steps of a run; mixed precision in this type, by default this machine's."""
+    seed_everything(recipe["seed"])
+    model = make_model().to(DEVICE, memory_format=torch.channels_last)
+    watched = FirstSteps(data, steps)
+    here, a1.train.LOW = a1.train.LOW, precision or a1.train.LOW
+    try:
+        a1.train.train(model, recipe, watched)
+    except Enough:
+        return [float(loss) for loss in watched.losses]
+    finally:
+        a1.train.LOW = here
+
+
+def agree(losses, recorded, tolerances=TOLERANCES):
+    """Whether losses equal the first recorded ones within the tolerances."""
+    return all(
+        abs(a - b) <= t * abs(b) for a, b, t in zip(losses, recorded, tolerances, strict=False)
+    )

