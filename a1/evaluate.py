@@ -18,7 +18,7 @@ def metrics_table(record):
     for part, n in record["sizes"].items():
         acc, loss, f1 = (record["metrics"][f"{part}_{m}"] for m in ("acc", "loss", "macro_f1"))
         ci = binomtest(round(acc * n), n).proportion_ci(method="wilson")
-        rows[part] = [f"{x:.4f}" for x in (acc, ci.low, ci.high, loss, f1)]
+        rows[part] = [f"{x:.5f}" for x in (acc, ci.low, ci.high, loss, f1)]
     return pd.DataFrame(rows, ["accuracy", "95% from", "95% to", "loss", "macro-F1"]).T
 
 

@@ -24,8 +24,8 @@ def unpack(archive):
     """The folder that a zip's files were unpacked to, once: in data/ beside the notebook."""
     folder = Path("data", f"{archive.stem}-{archive.stat().st_size}")
     if not folder.exists():
-        shutil.unpack_archive(archive, f"{folder}.tmp")
-        os.replace(f"{folder}.tmp", folder)
+        shutil.unpack_archive(archive, folder.with_name(f".{folder.name}"))  # a dot: not yet whole
+        os.replace(folder.with_name(f".{folder.name}"), folder)
     return folder
 
 
@@ -52,10 +52,11 @@ def load_photos(per_class=None):
     for label, (name, folder) in enumerate(find_photos().items()):
         paths = (p for p in folder.glob("[!.]*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         for path in sorted(paths, key=lambda p: (len(p.stem), p.stem))[:per_class]:  # 2 before 10
-            content = read_file(str(path))
             try:
-                images.append(decode_image(content, ImageReadMode.RGB).view(3, 64, 64))
-            except RuntimeError as error:
+                content = read_file(str(path))
+                images.append(decode_image(content, ImageReadMode.RGB))
+                assert images[-1].shape == (3, 64, 64), f"its shape is {tuple(images[-1].shape)}"
+            except (RuntimeError, AssertionError) as error:
                 raise ValueError(f"{path} is no photo of 64x64 pixels: {error}") from None
             labels.append(label)
             digest = hashlib.sha256(content.numpy().tobytes()).digest()

@@ -16,7 +16,7 @@ COLORS = {"vgg16c": "#D55E00", "resnet18": "#0072B2", "vgg_deep": "#CC79A7", "re
 NAMES = {"vgg16c": "VGG-16C", "resnet18": "ResNet-18", "vgg_deep": "VGG-Deep", "resnext": "ResNeXt"}
 STYLE = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3},
-    **{"legend.frameon": False, "figure.constrained_layout.use": True, "svg.hashsalt": "a1"},
+    **{"legend.frameon": False, "figure.constrained_layout.use": True, "figure.figsize": (6.5, 3)},
 }
 
 
@@ -74,16 +74,16 @@ def plot_mistakes(images, y, probs, classes, rows=3):
         for ax, index in zip(column, found[np.argsort(-sure[found])]):
             ax.imshow(images[index].permute(1, 2, 0))
             ax.set_title(f"{sure[index]:.0%}", fontsize=8)
+            ax.axis("off")
         kind = f"{classes[true]},\nsaid {classes[other]}\n"
         column[0].set_title(kind + column[0].get_title(), fontsize=8)
-    for ax in axes.flat:
-        ax.axis("off")
     plt.show()
 
 
-def plot_events(name, color, file):
+def plot_events(record, color, file):
     """Accuracy and loss as TensorBoard logged them, shown as SVG and PNG and saved as SVG."""
-    log = EventAccumulator(str(RUNS / "tensorboard" / name)).Reload()
+    folder = RUNS / "tensorboard" / record["path"].relative_to(RUNS).with_suffix("")
+    log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
     fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.8))
     for ax, measure in zip(axes, ("acc", "loss")):
         for part, style in (("train", "--"), ("val", "-")):

@@ -8,7 +8,6 @@ Where NAME is taken by a run of other code, the new one becomes NAME.2, and so o
 """
 
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -26,7 +25,7 @@ TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "moved": 5e-3, "score": 0}  # re
 
 def probe(make_model, recipe, data):
     """What three short epochs of `train` do to a few drawn examples, in float32 on the CPU:
-    losses, each parameter's last gradient and how far it moved, and what counts as best."""
+    losses, rates, each parameter's last gradient and how far it moved, and what counts as best."""
     sizes = list(dict.fromkeys(recipe["image_sizes"]))[:2]
     short = {"epochs": 3, "batch_size": 8, "lr": recipe["lr"] / 1000, "image_sizes": sizes}
     short |= {"weight_decay": 100 * recipe["weight_decay"], "amp": False, "seed": 0}
@@ -35,24 +34,24 @@ def probe(make_model, recipe, data):
         model = make_model().to(memory_format=torch.channels_last)
         weights = list(model.parameters())
         start = [weight.detach().clone() for weight in weights]
-        state = train(model, recipe | short, data.tiny())
+        run = train(model, recipe | short, data.tiny())
     return {
-        "losses": state["first_losses"] + [epoch["val_loss"] for epoch in state["history"]],
-        "gradients": [float(weight.grad.norm()) for weight in weights],
+        "losses": run["first_losses"] + [e[k] for e in run["history"] for k in ("lr", "val_loss")],
+        "gradients": [float(w.grad.norm()) if w.grad is not None else 0.0 for w in weights],
         "moved": [float((weight.detach() - old).norm()) for weight, old in zip(weights, start)],
-        "score": [data.score(dict(zip(state["history"][0], range(9))))],
+        "score": [data.score(dict(zip(run["history"][0], range(9))))],
     }
 
 
 def differs(record, made_by):
     """Why a record or checkpoint is not of this recipe, data and code; "" if it is."""
     for part in ("recipe", "data"):
-        for key in sorted(record[part].keys() | made_by[part].keys()):
-            old, new = record[part].get(key), made_by[part].get(key)
+        for key in sorted(record.get(part, {}).keys() | made_by[part].keys()):
+            old, new = record.get(part, {}).get(key), made_by[part].get(key)
             if old != new:
                 return f"its {part} has {key} {old}, this one {new}"
     for name, tolerance in TOLERANCE.items():
-        old, new = record["probe"][name], made_by["probe"][name]
+        old, new = record.get("probe", {}).get(name, []), made_by["probe"][name]
         if len(old) != len(new) or not np.allclose(old, new, tolerance, 0, equal_nan=True):
             return f"other code made it: three steps on drawn data give other {name}"
     return ""
@@ -83,7 +82,7 @@ def find(paths, made_by):
     return None
 
 
-def finish(path, name, model, state, data, made_by):
+def finish(path, model, state, data, made_by):
     """Score the best epoch's weights on every part, once; write weights, arrays and record."""
     recipe, history, arrays = made_by["recipe"], state["history"], {}
     model.load_state_dict(state["best"])
@@ -94,12 +93,12 @@ def finish(path, name, model, state, data, made_by):
             torch.save(state["best"], file)
         with atomic_write(path.with_suffix(".npz")) as file:
             np.savez_compressed(file, **arrays)
-        with SummaryWriter(RUNS / "tensorboard" / name) as events:
+        with SummaryWriter(RUNS / "tensorboard" / path.relative_to(RUNS).with_suffix("")) as events:
             for epoch in history:
                 for key in epoch.keys() - {"epoch", "lr", "seconds"}:
                     part, _, measure = key.partition("_")
                     events.add_scalar(f"{measure}/{part}", epoch[key], epoch["epoch"])
-    gpu = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{platform.machine()} CPU"
+    gpu = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     record = made_by | {
         "metrics": {f"{p}_{k}": value for p, (m, _) in scored.items() for k, value in m.items()},
         "best_epoch": 1 + int(np.argmax([data.score(epoch) for epoch in history])),
@@ -126,20 +125,22 @@ def train_once(name, make_model, recipe, data, which="run 1 of 1", known=None):
     paths = [RUNS / f"{name}.json", *(RUNS / f"{name}.{k}.json" for k in range(2, 100))]
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     with FileLock(RUNS / f"{name}.lock"):
-        if not RETRAIN and (record := find(paths, made_by)):
-            return record
-        path = next(path for path in paths if RETRAIN or not path.exists())
+        record = find(paths, made_by)
+        path = record["path"] if record else next(path for path in paths if not path.exists())
         checkpoint = path.with_suffix(".ckpt")
+        if record and not RETRAIN:
+            checkpoint.unlink(missing_ok=True)  # of a process killed after its record
+            return record
         saved = None if RETRAIN else find([checkpoint], made_by)
 
         def save(parts):
             with atomic_write(checkpoint) as file:
                 torch.save(parts | made_by, file)
 
-        print(f"{name}: no record, training now ({which})", flush=True)
+        print(f"{name}: {'goes on' if saved else 'no record, training now'} ({which})", flush=True)
         seed_everything(recipe["seed"])
         model = make_model().to(DEVICE, memory_format=torch.channels_last)
         state = train(model, recipe, data, save, saved)
-        record = finish(path, name, model, state, data, made_by)
+        record = finish(path, model, state, data, made_by)
         checkpoint.unlink(missing_ok=True)
     return record

@@ -3,6 +3,7 @@
 import time
 from functools import partial
 
+import numpy as np
 import torch
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
@@ -64,6 +65,9 @@ def train(model, recipe, data, save=None, saved=None):
             print(f"goes on from {saved['device']} on {device.type}: not bit for bit")
     last_save = time.perf_counter()
     for epoch in range(len(state["history"]), recipe["epochs"]):
+        scores = [data.score(past) for past in state["history"]]
+        if recipe["patience"] and scores and epoch - np.argmax(scores) > recipe["patience"]:
+            break
         started, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
         sums, losses, seen = {}, [], 0
         model.train()
@@ -91,10 +95,10 @@ def train(model, recipe, data, save=None, saved=None):
             | {f"val_{name}": val[name] for name in sums}
             | {"lr": lr, "seconds": time.perf_counter() - started}
         )
-        scores = [data.score(past) for past in state["history"]]
+        score = data.score(state["history"][-1])
         if recipe["schedule"] == "plateau":
-            scheduler.step(scores[-1])
-        if scores[-1] > max(scores[:-1], default=float("-inf")):
+            scheduler.step(score)
+        if score > max(scores, default=float("-inf")):
             weights = model.state_dict().items()
             state["best"] = {name: value.detach().cpu().clone() for name, value in weights}
         state["first_losses"] = state["first_losses"] or [float(loss) for loss in losses]
@@ -106,6 +110,4 @@ def train(model, recipe, data, save=None, saved=None):
             minutes = recipe["epochs"] * state["history"][0]["seconds"] / 60
             numbers = {key: round(value, 4) for key, value in state["history"][-1].items()}
             print(f"  {numbers}, about {minutes:.1f} min in all", flush=True)
-        if recipe["patience"] and epoch - scores.index(max(scores)) >= recipe["patience"]:
-            break
     return state

@@ -56,7 +56,7 @@ def probe(make_model, recipe, size):
     for _ in range(3):
         training.epoch()
     return {
-        "losses": training.first_losses + [epoch["val_loss"] for epoch in training.history],
+        "losses": training.first_losses + [e[k] for e in training.history for k in ("lr", "val_loss")],
         "gradients": [float(weight.grad.norm()) for weight in weights],
         "score": [Recipe(**recipe | short).objective.score(dict(zip(training.history[0], range(9))))],
         "moved": [float((weight.detach() - old).norm()) for weight, old in zip(weights, start)],

@@ -38,8 +38,7 @@ class ResNet18(nn.Module):
         super().__init__()
         kernel, stride = {"7x7": (7, 2), "3x3": (3, 1)}[stem]
         conv = nn.Conv2d(3, width, kernel, stride, padding=kernel // 2, bias=False)
-        pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True), pool)
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(True), nn.MaxPool2d(3, 2, 1))
         blocks, inputs = [], width
         for channels, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
             blocks += [BasicBlock(inputs, channels, stride), BasicBlock(channels, channels)]
