@@ -24,8 +24,9 @@ def metrics_table(record):
 
 def class_report(y, predicted, classes):
     """Precision, recall, F1 and number of examples per class, and their average."""
-    report = classification_report(y, predicted, target_names=classes, output_dict=True)
-    return pd.DataFrame(report).T.loc[[*classes, "macro avg"]].round(4)
+    options = {"target_names": classes, "output_dict": True, "zero_division": 0}
+    report = classification_report(y, predicted, **options)
+    return pd.DataFrame(report).T.loc[[*classes, "macro avg"]].round(4).astype({"support": int})
 
 
 def release(record, make_model, data, name):

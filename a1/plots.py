@@ -16,7 +16,7 @@ COLORS = {"vgg16c": "#D55E00", "resnet18": "#0072B2", "vgg_deep": "#CC79A7", "re
 NAMES = {"vgg16c": "VGG-16C", "resnet18": "ResNet-18", "vgg_deep": "VGG-Deep", "resnext": "ResNeXt"}
 STYLE = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3},
-    **{"legend.frameon": False, "figure.constrained_layout.use": True, "figure.figsize": (6.5, 3)},
+    **{"svg.hashsalt": "a1", "figure.constrained_layout.use": True, "figure.figsize": (6.5, 3)},
 }
 
 
@@ -84,7 +84,7 @@ def plot_events(record, color, file):
     """Accuracy and loss as TensorBoard logged them, shown as SVG and PNG and saved as SVG."""
     folder = RUNS / "tensorboard" / record["path"].relative_to(RUNS).with_suffix("")
     log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
-    fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.8))
+    fig, axes = plt.subplots(1, 2, figsize=(5.4, 2.3))
     for ax, measure in zip(axes, ("acc", "loss")):
         for part, style in (("train", "--"), ("val", "-")):
             events = {event.step: event.value for event in log.Scalars(f"{measure}/{part}")}

@@ -37,8 +37,8 @@ def probe(make_model, recipe, data):
         run = train(model, recipe | short, data.tiny())
     return {
         "losses": run["first_losses"] + [e[k] for e in run["history"] for k in ("lr", "val_loss")],
-        "gradients": [float(w.grad.norm()) if w.grad is not None else 0.0 for w in weights],
-        "moved": [float((weight.detach() - old).norm()) for weight, old in zip(weights, start)],
+        "gradients": sorted(0.0 if w.grad is None else float(w.grad.norm()) for w in weights),
+        "moved": sorted(float((w.detach() - old).norm()) for w, old in zip(weights, start)),
         "score": [data.score(dict(zip(run["history"][0], range(9))))],
     }
 

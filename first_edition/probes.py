@@ -57,9 +57,9 @@ def probe(make_model, recipe, size):
         training.epoch()
     return {
         "losses": training.first_losses + [e[k] for e in training.history for k in ("lr", "val_loss")],
-        "gradients": [float(weight.grad.norm()) for weight in weights],
+        "gradients": sorted(float(weight.grad.norm()) for weight in weights),
         "score": [Recipe(**recipe | short).objective.score(dict(zip(training.history[0], range(9))))],
-        "moved": [float((weight.detach() - old).norm()) for weight, old in zip(weights, start)],
+        "moved": sorted(float((weight.detach() - old).norm()) for weight, old in zip(weights, start)),
     }
 
 
