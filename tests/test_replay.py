@@ -97,6 +97,18 @@ def test_kept_probabilities_give_the_recorded_accuracy(photos):
         assert abs(accuracy - read(path)["metrics"]["test_acc"]) < 1.5 / len(y), path
 
 
+def test_released_weights_give_the_kept_probabilities(photos):
+    """Whatever device trained them: on 256 test photos here, as the record has them."""
+    path, model = Path("runs/resnet18/seed0.json"), ResNet18()
+    weights = torch.load(ROOT / "weights" / "a1_part1_resnet18.pt", weights_only=True)
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        x, _ = next(photos.batches("test", {"batch_size": 256}))
+        probs = model.eval()(x.cpu()).softmax(1).numpy()
+    kept = a1.records.read(ROOT / path)["test"]["test_probs"][:256]
+    assert (probs.argmax(1) == kept.argmax(1)).mean() > 0.99 and abs(probs - kept).max() < 0.02
+
+
 def test_studies_never_saw_a_test_part():
     studies = [path for path in RECORDS if path not in SCORED]
     assert len(studies) > 90
