@@ -42,7 +42,7 @@ def find_photos():
                     for note in inner.parent.glob("STAND_IN.txt"):
                         print(note.read_text())
                     return {name: found[name] for name in CLASSES}
-    where = "here, in data/, $A1_DATA or /content: put the course's zip beside this notebook"
+    where = "here, in data/, $A1_DATA or /content: put the zip beside this notebook, or `make data`"
     raise FileNotFoundError(f"no cnn_dataset.zip and no folder of {', '.join(CLASSES)} {where}")
 
 
