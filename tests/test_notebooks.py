@@ -16,7 +16,7 @@ from conftest import write_stand_in
 
 from tools.assemble import assemble
 from tools.facts import is_facts, read_facts, wrap
-from tools.frozen import notebook_names, read_frozen
+from tools.frozen import FLOAT32, notebook_names, read_frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(path.stem for path in ROOT.glob("a1_*.ipynb"))
@@ -68,13 +68,6 @@ def colab(tmp_path_factory):
 
 
 GUARD = "import importlib.util, google.colab\nassert importlib.util.find_spec('a1') is None\n"
-# Frozen notebooks compute in bfloat16 on every CPU; one that only emulates it takes 14 times as
-# long.
-FLOAT32 = """
-import contextlib, torch
-if "AVX512" not in torch.backends.cpu.get_cpu_capability():
-    torch.autocast = lambda *args, **options: contextlib.nullcontext()
-"""
 
 
 def runnable(name):
