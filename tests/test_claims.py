@@ -187,9 +187,9 @@ def test_claims_of_part_1_about_photos():
 
 
 def test_claims_of_part_1_about_classes():
-    for model in ("vgg16c", "resnet18"):
-        order = [PART_1.get(f"{model}.{name}_F1", 1) for name in ("dogs", "food", "vehicles")]
-        assert order[0] < order[2] and (order == sorted(order) or order[1] == 1)
+    r = PART_1
+    assert r["vgg16c.dogs_F1"] < r["vgg16c.vehicles_F1"]
+    assert r["resnet18.dogs_F1"] < r["resnet18.food_F1"] < r["resnet18.vehicles_F1"]
 
 
 def test_claims_of_part_1_about_resnets_augmentation():

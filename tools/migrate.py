@@ -73,7 +73,7 @@ def main():
     images, labels, files = load_photos()
     split = split_indices(images, labels)
     sets = {}
-    worst = {"probe": 0.0, "first losses": 0.0}
+    worst, migrated = {"probe": 0.0, "first losses": 0.0}, 0
     for stem, old_probe in probes.items():
         [path] = OLD.glob(f"**/{stem}.json")
         old = json.loads(path.read_text())
@@ -129,11 +129,14 @@ def main():
             shutil.copyfile(path.with_suffix(".npz"), new.with_suffix(".npz"))
             events = ROOT / "runs" / "tensorboard" / name
             shutil.copytree(OLD / "tensorboard" / stem, events, dirs_exist_ok=True)
+        migrated += 1
         after = read(new)
         assert after["metrics"] == old["metrics"] and after["history"] == old["history"]
         print(f"{stem} -> {name}: val_acc {old['metrics']['val_acc']:.4f} = {after['metrics']['val_acc']:.4f}"
               f", probe within {apart:.0e}, first losses within {first:.0e}", flush=True)  # fmt: skip
-    print(f"{len(probes)} records; largest relative differences: {worst}")
+    print(
+        f"{migrated} of {len(probes)} records, the others were there; largest relative differences: {worst}"
+    )
 
 
 if __name__ == "__main__":
