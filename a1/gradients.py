@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from a1.setup import DEVICE, seed_everything
-from a1.train import evaluate
+from a1.train import evaluate, train
 
 
 def weight_layers(model):
-    """{name: layer} of convolutions and linear layers, in forward order: conv1, ..., fc1, ...; those
-    on shortcuts are counted apart, so conv1, conv2, ... is the main path."""
+    """{name: layer} of convolutions and linear layers, in forward order: conv1, ..., fc1, ...;
+    those on shortcuts are counted apart, so conv1, conv2, ... is the main path."""
     layers, counts = {}, Counter()
     for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -38,6 +38,17 @@ def watch_gradients(model):
     for name, layer in weight_layers(model).items():
         layer.weight.register_hook(partial(keep, norms[name]))
     return norms
+
+
+def watched_run(make_model, recipe, data, every=5):
+    """Train and watch: a run's history, and {layer: norms of the weight's gradient}, of every few
+    steps, the first one included."""
+    seed_everything(recipe["seed"])
+    model = make_model().to(DEVICE, memory_format=torch.channels_last)
+    norms = watch_gradients(model)
+    history = train(model, recipe, data)["history"]
+    kept = {name: [float(f"{x:.4g}") for x in values[::every]] for name, values in norms.items()}
+    return {"history": history, "norms": kept}
 
 
 def measure_flow(make_model, data, recipe, batches):
