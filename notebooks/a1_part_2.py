@@ -6,11 +6,10 @@
 # {{vgg_deep.test_acc:.1%}} of the test photos. One factor a layer, set by the variance of the weights, predicts both. ResNet-18 learns from either start: its batch norm
 # prevents the vanishing alone, its shortcuts nearly so.
 #
-# | 8 epochs of plain SGD | train accuracy | validation | test, 95% interval | test loss | parameters | required |
+# | model | train accuracy | validation | test, 95% interval | test loss | parameters | required |
 # |---|---|---|---|---|---|---|
-# | VGG-Deep, He's start | {{vgg_deep.train_acc:.1%}} | {{vgg_deep.val_acc:.1%}} | **{{vgg_deep.test_acc:.1%}}** ({{vgg_deep.test_low:.1%}} to {{vgg_deep.test_high:.1%}}) | {{vgg_deep.test_loss:.3f}} | {{vgg_deep.parameters:,}} | none set |
-# | VGG-16C, for comparison | {{plain.vgg16c_train:.1%}} | {{plain.vgg16c_val:.1%}} | not read | | {{vgg16c.parameters:,}} | |
-# | ResNet-18, for comparison | {{plain.resnet18_train:.1%}} | {{plain.resnet18_val:.1%}} | not read | | {{resnet18.parameters:,}} | |
+# | VGG-Deep, plain SGD from He's start | {{vgg_deep.train_acc:.1%}} | {{vgg_deep.val_acc:.1%}} | **{{vgg_deep.test_acc:.1%}}** ({{vgg_deep.test_low:.1%}} to {{vgg_deep.test_high:.1%}}) | {{vgg_deep.test_loss:.3f}} | {{vgg_deep.parameters:,}} | none |
+# | VGG-16C, same recipe | {{plain.vgg16c_train:.1%}} | {{plain.vgg16c_val:.1%}} | not read | | {{vgg16c.parameters:,}} | |
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
@@ -44,6 +43,7 @@ import os
 import random
 import shutil
 import time
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
@@ -84,15 +84,18 @@ seed_everything(0)
 from a1.photos import CLASSES, unpack, find_photos, load_photos
 
 # %%
-from a1.plots import STYLE, show_images
+from a1.plots import STYLE
 
 images, labels, files = load_photos(None if FULL else 150)
 plt.rcParams.update(STYLE)
 shown = torch.arange(9) + torch.arange(3).repeat_interleave(3) * (len(images) // 3)
-show_images(images[shown], [CLASSES[label] for label in labels[shown]], columns=9)
+plt.figure(figsize=(9, 1.2))
+plt.imshow(torch.cat(tuple(images[shown]), dim=2).permute(1, 2, 0))
+plt.axis("off")
+plt.show()
 
 # %% [markdown]
-# **Figure {{fig:samples}}.** Three photos of each class, 64x64 pixels.
+# **Figure {{fig:samples}}.** Three photos of dogs, of food and of vehicles, 64x64 pixels each.
 
 # %%
 from a1.photos import PARTS, split_indices, random_flip, random_shift, color_jitter, AUGMENTATIONS
@@ -220,23 +223,46 @@ facts = {"depth.photos": sizes["train"], "depth.val": sizes["val"]}
 facts["depth.steps"] = short["epochs"] * short_data.steps(short)
 
 # %%
-from a1.plots import COLORS, NAMES, plot_history
+from a1.plots import COLORS, NAMES
 from a1.evaluate import metrics_table
 
+
+def plot_curves(histories, grows=()):
+    """Loss and accuracy per epoch of {net: histories of its seeds}: means, and bands from the
+    lowest to the highest; chance is dotted, and so are epochs after which the photos grow."""
+    _, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
+        for net, some in histories.items():
+            for part, style in (("train", "--"), ("val", "-")):
+                curves = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
+                line = {"color": COLORS[net], "label": f"{NAMES[net]}, {part}"}
+                ax.plot(curves.mean(), style, **line)
+                ax.fill_between(
+                    curves.columns, curves.min(), curves.max(), fc=COLORS[net], alpha=0.15
+                )
+        for epoch in grows:
+            ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
+        ax.axhline(chance, color="gray", lw=1, ls=":")
+        ax.set(xlabel="epoch", ylabel={"loss": "cross-entropy", "acc": "accuracy"}[measure])
+    axes[1].legend(fontsize=8)
+    plt.show()
+
+
+# %%
 eight = PLAIN | {"epochs": 8 if FULL else 4, "image_sizes": [32] * 5 + [48] * 2 if FULL else [32]}
 deep = train_once("vgg_deep/seed0", make_deep, eight | {"lr": 0.03 if FULL else 0.01}, data)
-plot_history({"vgg_deep": deep})
+history = pd.DataFrame(deep["history"]).drop(columns=["lr", "seconds"])
+plot_curves({"vgg_deep": [history]}, (5, 7))
 display(metrics_table(deep))
-history = pd.DataFrame(deep["history"]).set_index("epoch").drop(columns=["lr", "seconds"])
 history.round(4)
 
 # %% [markdown]
-# **Figure {{fig:training}}.** VGG-Deep under plain SGD, He's start. Dotted lines: training photos grow from 32 to 48 and to 64 pixels; validation is at 64 throughout. The loss is cut at 1.2.
+# **Figure {{fig:training}}.** VGG-Deep under plain SGD, He's start. Dotted lines: training photos grow from 32 to 48 and to 64 pixels; validation is at 64 throughout. Also dotted: chance, a loss of ln 3.
 #
-# Training is slow and smooth: its loss falls from {{deep.first_loss:.3f}} to {{deep.last_loss:.3f}}, in every epoch but the first at 48 pixels. Validation, at 64 pixels, starts at chance
-# ({{deep.first_val:.1%}}), reaches {{deep.small_val:.1%}} by the end of the 32-pixel epochs, and {{deep.last_val:.1%}} once the photos have grown. On test photos it gets {{vgg_deep.test_acc:.1%}}, well below
-# Part I's VGG-16C, as the assignment expects; but the gap to the training photos is {{deep.gap:.1f}} points, so the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what
-# the four layers cost from what plain SGD costs.
+# Training is slow and smooth: its loss falls from {{deep.first_loss:.3f}} to {{deep.last_loss:.3f}}, in every epoch but the first at 48 pixels. Validation, at 64 pixels, starts at chance ({{deep.first_val:.1%}}), is at {{deep.small_val:.1%}} when the 32-pixel epochs
+# end, and at {{deep.last_val:.1%}} once the photos have grown.
+#
+# {{vgg_deep.test_acc:.1%}} of the test photos is well below Part I's VGG-16C, as the assignment expects. But the gap to the training photos is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what four layers cost from what plain SGD costs.
 
 # %% tags=["facts"]
 facts = {f"vgg_deep.{key}": value for key, value in deep["metrics"].items()}
@@ -293,26 +319,41 @@ print(f"{len(norms)} layers: each hook's norm is that of weight.grad")
 # %% [markdown]
 # ### 3 (b) All layers and four of them over time <a id="II.3b1"></a><a id="II.3b2"></a>
 #
-# Two runs that differ in the start alone: VGG-Deep at a rate of 0.03 on the short study's photos for {{depth.steps}} steps, computed in float32, norms kept at every fifth step.
+# Two runs that differ in the start alone: VGG-Deep at a rate of 0.03 on the short study's photos for {{depth.steps}} steps, norms kept at every fifth. Both compute in {{watched.low}}, which has float32's range; the default's run is repeated in float32, and its average norms differ by at most {{watched.apart:.1%}}.
 
 # %%
 from a1.compute import compute_once
 
 
 # %%
-def watch_start(data, start, width, **recipe):
+def fingerprint(make_model):
+    """What a network starts from and computes, in two numbers: a result belongs to its network."""
+    seed_everything(0)
+    model = make_model().eval()
+    with torch.no_grad():
+        output = model(torch.ones(1, 3, 32, 32))
+        start = sum(weight.norm() for weight in model.parameters())
+    return [f"{float(value):.4g}" for value in (start, output.norm())]
+
+
+def watch_start(data, start, network, **recipe):
     """watched_run of VGG-Deep from one of STARTS."""
-    return watched_run(partial(VGGDeep, init=start, width=width), recipe, data)
+    return watched_run(partial(make_deep, init=start), recipe, data)
 
 
-made_of = {"uses": (watched_run, watch_gradients, weight_layers, VGGDeep, initialise, train)}
-made_of |= {"width": WIDTH, **short, "lr": 0.03, "amp": False}
-watched, norms = {}, {}
-for start in ("default", "he"):
-    run = compute_once(f"watched/{start}", watch_start, short_data, start=start, **made_of)
-    watched[start] = run
-    steps = pd.RangeIndex(0, short["epochs"] * short_data.steps(short), 5, name="step")
-    norms[start] = pd.DataFrame(watched[start]["norms"], steps)
+uses = (watched_run, watch_gradients, weight_layers, train)
+norms, ends = {}, {}
+for name in ("default", "he", "default-float32"):
+    start = name.split("-")[0]
+    low = name == start and LOW != torch.float16  # in float16 the smallest gradients are zero
+    config = short | {"lr": 0.03, "amp": low, "start": start}
+    config["network"] = fingerprint(partial(make_deep, init=start))
+    run = compute_once(f"watched/{name}", watch_start, short_data, uses, **config)
+    norms[name] = pd.DataFrame(run["norms"])
+    norms[name].index = 5 * norms[name].index.rename("step")
+    ends[name] = run["history"][-1]
+apart = (norms["default"].mean() / norms["default-float32"].mean() - 1).abs().max()
+print(f"low precision is {LOW}; in float32 average norms differ by at most {apart:.1%}")
 TITLES = {"default": "PyTorch's default", "xavier": "Xavier's", "he": "He's"}
 
 
@@ -324,7 +365,8 @@ def digits(x):
 def plot_norms(layers, colors, **options):
     """Gradient norms over time, a line a layer, averaged over 20 steps; a panel a start."""
     fig, axes = plt.subplots(1, 2, figsize=(10, 4), **options)
-    for ax, (start, table) in zip(axes, norms.items()):
+    for ax, start in zip(axes, ("default", "he")):
+        table = norms[start]
         table[layers].rolling(4, min_periods=1).mean().plot(ax=ax, color=colors, legend=False)
         ax.set(yscale="log", title=f"{TITLES[start]} start", ylabel="L2 norm of the gradient")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
@@ -341,29 +383,28 @@ plot_norms(convs, plt.cm.turbo(np.linspace(0.05, 0.95, len(convs))), sharey=True
 # %%
 plot_norms(["conv2", "conv5", "conv8", "conv17"], sns.color_palette("Dark2"))
 chosen = ["conv1", "conv2", "conv5", "conv8", "conv9", "conv10", "conv17", "fc3"]
-phases = {(s, "step 0"): table.loc[0, chosen] for s, table in norms.items()}
-phases |= {(s, "last 50 steps"): table.iloc[-10:][chosen].mean() for s, table in norms.items()}
-display(pd.DataFrame(phases)[["default", "he"]].map(digits))
-ends = {TITLES[s]: run["history"][-1] for s, run in watched.items()}
+phases = {}
+for start in ("default", "he"):
+    phases[start, "step 0"] = norms[start].loc[0, chosen]
+    phases[start, "last 50 steps"] = norms[start].iloc[-10:][chosen].mean()
+display(pd.DataFrame(phases).map(digits))
 display(norms["he"].loc[:20, ["conv1", "conv8", "conv17", "fc3"]].map(digits))
 pd.DataFrame(ends).loc[["train_loss", "train_acc", "val_loss", "val_acc"]].T.round(4)
 
 # %% [markdown]
 # **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale.
 #
-# **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays at a billionth, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. As this run is in float32,
-# rounding is not the cause.
+# **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays at a billionth, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. In float32 it is
+# the same, so rounding is not the cause.
 #
-# **He's start.** The most visible event is the first: between step 0 and step 10 conv17's norm falls from {{he.conv17_0:.2f}} to {{he.conv17_10:.2f}} and fc3's from {{he.fc3_0:.2f}} to {{he.fc3_10:.2f}}, as the large random logits that all photos
-# share are unlearned; conv1's falls from {{he.conv1_0:.3f}} to {{he.conv1_10:.3f}}. Then all layers rise together as the network learns features, to {{watched.he_val:.1%}} in validation.
+# **He's start.** The most visible event is the first: in ten steps conv17's norm falls from {{he.conv17_0:.2f}} to {{he.conv17_10:.2f}}, fc3's from {{he.fc3_0:.2f}} to {{he.fc3_10:.2f}} and conv1's only from {{he.conv1_0:.3f}} to {{he.conv1_10:.3f}}, as the large random
+# logits that all photos share are unlearned. Then all layers rise and fall together while features are learned; validation reaches {{watched.he_val:.1%}}.
 
 # %% tags=["facts"]
-facts = {}
-for s, run in watched.items():
-    facts |= {
-        f"watched.{s}_loss": float(run["history"][-1]["train_loss"]),
-        f"watched.{s}_val": float(run["history"][-1]["val_acc"]),
-    }
+facts = {"watched.low": str(LOW).removeprefix("torch."), "watched.apart": round(float(apart), 3)}
+for s, end in ends.items():
+    key = s.replace("-", "_")
+    facts |= {f"watched.{key}_loss": end["train_loss"], f"watched.{key}_val": end["val_acc"]}
 for layer in ("conv1", "conv8", "conv17", "fc3"):
     for step in (0, 10):
         facts[f"he.{layer}_{step}"] = float(f"{norms['he'].loc[step, layer]:.3g}")
@@ -380,11 +421,9 @@ for (s, phase), column in phases.items():
 # %%
 from a1.gradients import measure_flow
 
+
 # %%
-NETWORKS = (VGG16C, VGGDeep, ResNet18From, ResNet18, BasicBlock, initialise)
-
-
-def flow(data, net, start, batches, **options):
+def flow(data, net, start, batches, network, **options):
     """measure_flow of one of NETS from one of STARTS."""
     make = partial(NETS[net], init=start, **options)
     return measure_flow(make, data, PLAIN, batches).to_dict()
@@ -392,10 +431,10 @@ def flow(data, net, start, batches, **options):
 
 def get_flow(net, start, suffix="", **options):
     """The same as a table, computed once."""
-    options |= {"width": NETS[net].keywords["width"], "batches": 10 if FULL else 1}
-    made_of = {"uses": (measure_flow, weight_layers, *NETWORKS), "net": net, "start": start}
-    name = f"flow/{net}-{start}{suffix}"
-    return pd.DataFrame(compute_once(name, flow, data, **made_of, **options))
+    network = fingerprint(partial(NETS[net], init=start, **options))
+    options |= {"net": net, "start": start, "network": network, "batches": 10 if FULL else 1}
+    uses = (measure_flow, weight_layers)
+    return pd.DataFrame(compute_once(f"flow/{net}-{start}{suffix}", flow, data, uses, **options))
 
 
 flows = {(net, start): get_flow(net, start) for net in NETS for start in STARTS}
@@ -459,9 +498,9 @@ for measure in ("val_acc", "train_loss", "lr"):
 pd.concat({m: t.loc[list(NETS), list(STARTS)].round(4) for m, t in tables.items()}, axis=1)
 
 # %% [markdown]
-# Validation accuracy, training loss of the last epoch, and the rate; one seed each, so a few points mean nothing. *At equal start* depth decides only in the middle column: from Xavier's VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun
-# ({{depth.vgg_deep_xavier:.1%}}). From the default neither does, at any rate. From He's both do: at this depth no price of the four layers shows. *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} over {{depth.vgg_deep_xavier:.1%}}
-# to {{depth.vgg_deep_he:.1%}}, while ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}), best from the one that is hopeless for the VGGs.
+# One seed each, so a few points mean nothing. *At equal start* depth decides in the middle column only: from Xavier's VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
+#
+# *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} over {{depth.vgg_deep_xavier:.1%}} to {{depth.vgg_deep_he:.1%}}. ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}), best from the one that is hopeless for the VGGs.
 
 # %% tags=["facts"]
 facts = {
@@ -475,53 +514,74 @@ facts = {
 #
 # ### 4 (a) Training curves <a id="II.4a"></a>
 #
-# Part I trained its two networks for 20 epochs with momentum, one cycle, decay and smoothing, so their curves cannot be set beside VGG-Deep's. Here both are trained again with VGG-Deep's recipe: the same photos, plain SGD, 8 epochs, the same resolutions,
-# each at the best rate that 2 found for it from He's start. Their test part is left alone.
+# Part I trained its two networks for 20 epochs with momentum, one cycle, decay and smoothing, so its curves cannot be set beside VGG-Deep's. Full-size runs of all three under one recipe were beyond our computer, so these curves
+# are of the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
 
 # %%
-two_parts = {part: split[part] for part in ("train", "val")}
-train_val = Photos(images, labels, two_parts, files)
-rates = {"vgg16c": 0.01, "resnet18": 0.1 if FULL else 0.03}
-make_resnet = partial(ResNet18, width=64 if FULL else 16)
-plain = {"vgg_deep": deep}
-for name, make in (("vgg16c", make_vgg), ("resnet18", make_resnet)):
-    run = f"plain/{name}-seed0"
-    plain[name] = train_once(run, make, eight | {"lr": rates[name]}, train_val)
-plot_history(plain)
+thin = {n: partial(NETS[n], init="he", width=16 if n == "resnet18" else 0.25) for n in NETS}
+thin_set = study_indices(labels, split, *((1000, 500) if FULL else (60, 20)))
+thin_data = Photos(images, labels, thin_set, files, size=32)
+he_best = best[best["start"] == "he"].set_index("net")["lr"].to_dict()
+recipe = PLAIN | {"epochs": 8 if FULL else 2}
+tried = {f"{n}-{lr}": (thin[n], recipe | {"lr": lr}) for n, lr in he_best.items()}
+thin_runs = run_study("curves", tried, (0, 1, 2), thin_data)
 
 # %%
+thin_runs["net"] = thin_runs["variant"].str.split("-").str[0]
+plot_curves({net: list(rows["history"]) for net, rows in thin_runs.groupby("net", sort=False)})
+means = thin_runs.groupby("variant", sort=False)[["train_acc", "val_acc"]].agg(["mean", "std"])
+means.round(4)
+
+# %% [markdown]
+# **Figure {{fig:three}}.** Accuracy and cross-entropy of the three narrow networks: means over three seeds (bands: their range), dashed training, solid validation. The dotted line is ln 3.
+#
+# THIN_TEXT
+
+# %% tags=["facts"]
+facts = {"curves.photos": len(thin_data.y["train"])}
+for variant, row in means.iterrows():
+    net = variant.split("-")[0]
+    facts |= {
+        f"curves.{net}": float(round(row["val_acc", "mean"], 4)),
+        f"curves.{net}_sd": float(round(row["val_acc", "std"], 4)),
+    }
+
+# %% [markdown]
+# **What costs what, at full size?** VGG-16C was trained once more with VGG-Deep's recipe and resolutions (its best rate in 2 is 0.01); Part I's two runs stand beside it.
+
+# %%
+train_val = Photos(images, labels, {part: split[part] for part in ("train", "val")}, files)
+plain = train_once("plain/vgg16c-seed0", make_vgg, eight | {"lr": 0.01}, train_val)
 first = {"epochs": 20, "image_sizes": [32] * 8 + [48] * 5}
 first = RECIPE | (first if FULL else {"epochs": 1, "batch_size": 16, "optimizer": "adamw"})
+make_resnet = partial(ResNet18, width=64 if FULL else 16)
 made = {"vgg16c": (partial(VGG16C, width=WIDTH), 0.02), "resnet18": (make_resnet, 0.1)}
 part_1 = {
     name: train_once(f"{name}/seed0", make, first | {"lr": lr if FULL else 0.001}, data)
     for name, (make, lr) in made.items()
 }
-keys = ("train_loss", "train_acc", "val_loss", "val_acc")
-rows = {(NAMES[n], "plain"): run for n, run in plain.items()}
-rows |= {(NAMES[n], "Part I's"): run for n, run in part_1.items()}
-table = pd.DataFrame({row: {k: run["metrics"][k] for k in keys} for row, run in rows.items()}).T
-table.insert(0, "rate", [run["recipe"]["lr"] for run in rows.values()])
-table.insert(0, "epochs", [len(run["history"]) for run in rows.values()])
-display(table.round(4))
-curves = {NAMES[n]: pd.DataFrame(run["history"])["train_acc"] for n, run in plain.items()}
-pd.DataFrame(curves).round(4)
+rows = {("VGG-Deep", "plain SGD"): deep, ("VGG-16C", "plain SGD"): plain}
+rows |= {(NAMES[net], "Part I's"): run for net, run in part_1.items()}
+table = {}
+for row, run in rows.items():
+    table[row] = {"epochs": len(run["history"]), "rate": run["recipe"]["lr"]}
+    table[row] |= {k: run["metrics"][k] for k in ("train_loss", "train_acc", "val_loss", "val_acc")}
+pd.DataFrame(table).T.round(4)
 
 # %% [markdown]
-# **Figure {{fig:three}}.** Accuracy and loss of the three networks under one recipe: dashed training, solid validation, a dot at the kept epoch.
-#
-# ResNet-18 leads throughout and ends at {{plain.resnet18_val:.1%}} in validation, VGG-16C at {{plain.vgg16c_val:.1%}}, VGG-Deep at {{plain.vgg_deep_val:.1%}}. So with the recipe held fixed, **four more layers cost {{plain.depth:.1f}} points, the recipe {{plain.recipe:.1f}}**: Part I's VGG-16C
-# has {{part_1.vgg16c_val:.1%}}. The first number has a standard error of 0.7 points from the photos alone, one run each, and includes a rate of 0.01, the edge of the search, against 0.03: a price of depth is possible, and small. ResNet-18 needs the recipe least
-# ({{plain.resnet_recipe:.1f}} points).
+# With the recipe held fixed **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
+# alone, one run each, and a rate of 0.01, the edge of the search, stands against 0.03: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
 
 # %% tags=["facts"]
-facts = {f"plain.{n}_val": float(run["metrics"]["val_acc"]) for n, run in plain.items()}
-facts |= {f"plain.{n}_train": float(run["metrics"]["train_acc"]) for n, run in plain.items()}
+facts = {
+    "plain.vgg_deep_val": float(deep["metrics"]["val_acc"]),
+    "plain.vgg16c_val": float(plain["metrics"]["val_acc"]),
+}
+facts |= {"plain.vgg16c_train": float(plain["metrics"]["train_acc"])}
 facts |= {f"part_1.{n}_val": float(run["metrics"]["val_acc"]) for n, run in part_1.items()}
 derived = {
     "plain.depth": "100 * (plain.vgg16c_val - plain.vgg_deep_val)",
     "plain.recipe": "100 * (part_1.vgg16c_val - plain.vgg16c_val)",
-    "plain.resnet_recipe": "100 * (part_1.resnet18_val - plain.resnet18_val)",
 }
 
 # %% [markdown]
@@ -531,12 +591,8 @@ derived = {
 # so can *which* of ResNet-18's two ingredients does it: fresh networks with and without shortcuts, with and without batch norm.
 
 # %%
-PARTS_OF = {
-    "shortcuts and batch norm": (True, True),
-    "batch norm only": (False, True),
-    "shortcuts only": (True, False),
-    "neither": (False, False),
-}
+PARTS_OF = {"shortcuts and batch norm": (True, True), "batch norm only": (False, True)}
+PARTS_OF |= {"shortcuts only": (True, False), "neither": (False, False)}
 _, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
 passed = {}
 for ax, start in zip(axes, ("default", "he")):
@@ -564,9 +620,10 @@ pd.DataFrame(rows).T.map(digits)
 # %% [markdown]
 # **Figure {{fig:parts}}.** Gradient of each convolution's output in fresh ResNet-18s, relative to the deepest one's. Odd convolutions close a block and get the gradient of its sum directly, hence the saw-teeth.
 #
-# The second table has the weights' gradients: over the three starts conv1's differs by a factor of {{start.resnet_spread:.1f}} in ResNet-18 and of {{start.deep_spread_m:.0f}} million in VGG-Deep. **Which ingredient.** From the default start {{parts.neither:.1e}} of the deepest
-# gradient reaches conv1 with neither, {{parts.shortcuts:.3f}} with shortcuts only, {{parts.batch_norm:.1f}} with batch norm only, {{parts.both:.1f}} with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part in {{parts.lost:.0f}} where otherwise less than
-# a millionth survives, and beside batch norm they halve its growth (from He's, {{parts.he_batch_norm:.1f}} to {{parts.he_both:.1f}}). One draw of weights each.
+# **Which ingredient.** From the default start {{parts.neither:.1e}} of the deepest gradient reaches conv1 with neither, {{parts.shortcuts:.3f}} with shortcuts only, {{parts.batch_norm:.1f}} with batch norm only, {{parts.both:.1f}} with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part
+# in {{parts.lost:.0f}} where otherwise less than a millionth survives.
+#
+# Together, shortcuts halve batch norm's growth, from He's start too ({{parts.he_batch_norm:.1f}} to {{parts.he_both:.1f}}; one draw of weights each). So ResNet-18 hardly minds the start: conv1's weights get gradients that differ by a factor of {{start.resnet_spread:.1f}} over the three starts, in VGG-Deep by {{start.deep_spread_m:.0f}} million (second table).
 
 # %% tags=["facts"]
 short_names = {
@@ -593,25 +650,20 @@ derived = {
 # %% [markdown]
 # ## 5. Investigations
 #
-# Three were to be chosen; all six are done. The first four share a base: three 3x3 convolutions (32, 64, 128 filters, each with ReLU and max-pooling) and two linear layers, on {{small.photos:,}}
-# training and as many validation photos at 32 pixels, 12 epochs of SGD with momentum and one cycle. Each variant gets its *own* rate, the best of five with seed 0, then three seeds;
-# otherwise a ranking would say which variant suits the common rate. Ten variants are compared with the one base, so **p-values are Dunnett's**: one test of many means against one control, corrected for all ten at once.
+# Three were to be chosen; all six are done. The first four share a base: three 3x3 convolutions (32, 64, 128 filters, each with ReLU and max-pooling) and two linear layers, on {{small.photos:,}} training and as many validation photos of 32 pixels, 12 epochs of SGD with momentum and one cycle.
+#
+# Each variant gets its *own* rate, the best of five with seed 0, then three seeds; otherwise a ranking would say which variant suits the common rate. Ten variants are compared with one base, so **p-values are Dunnett's**: many means against one control, corrected for all ten at once.
 
 # %%
 from a1.models.small import ACTIVATIONS, POOLS, SmallVGG
 
 # %%
-VARIANTS = {
-    "base": {},
-    "5x5": {"kernel_size": 5},
-    "7x7": {"kernel_size": 7},
-    "5x5_narrow": {"kernel_size": 5, "width": 0.58},
-    "7x7_narrow": {"kernel_size": 7, "width": 0.40},
-    "added": {"pointwise": "added"},
-    "bottleneck": {"pointwise": "bottleneck"},
-    "average": {"pool": "avg"},
-    **{name: {"activation": name} for name in ("leaky_relu", "elu", "gelu")},
-}
+VARIANTS = {"base": {}, "5x5": {"kernel_size": 5}, "7x7": {"kernel_size": 7}}
+VARIANTS |= {"5x5_narrow": {"kernel_size": 5, "width": 0.58}}
+VARIANTS |= {"7x7_narrow": {"kernel_size": 7, "width": 0.40}}
+VARIANTS |= {name: {"pointwise": name} for name in ("added", "bottleneck")}
+VARIANTS |= {"average": {"pool": "avg"}}
+VARIANTS |= {name: {"activation": name} for name in ("leaky_relu", "elu", "gelu")}
 SEEDS = (0, 1, 2) if FULL else (0, 1)
 small = RECIPE | {"epochs": 12 if FULL else 2, "batch_size": 64, "label_smoothing": 0}
 small_set = study_indices(labels, split, *((1000, 1000) if FULL else (20, 20)))
@@ -626,10 +678,11 @@ runs = run_study("small", {label: tried[label] for label in best["variant"]}, SE
 runs["name"] = runs["variant"].str.split("-").str[0]
 accs = runs.groupby("name", sort=False)["val_acc"].apply(list)
 others = accs.drop("base")
-p_values = dict(zip(others.index, dunnett(*others, control=accs["base"], random_state=0).pvalue))
+with warnings.catch_warnings(action="ignore"):  # the seeds of a rehearsal may agree exactly
+    found = dunnett(*others, control=accs["base"], random_state=0)
+p_values = dict(zip(others.index, found.pvalue))
 error = 100 * (2 * runs.groupby("name")["val_acc"].var().mean() / len(SEEDS)) ** 0.5
-print({part: len(y) for part, y in small_data.y.items()}, "photos")
-print(f"standard error of a difference of two means: {error:.2f} points")
+print(f"{len(small_data.y['train']):,} photos; standard error of a difference {error:.2f} points")
 
 
 # %%
@@ -698,9 +751,9 @@ pointwise
 # %% [markdown]
 # **Figure {{fig:pointwise}}.** Validation accuracy with and without 1x1 convolutions, a dot a seed.
 #
-# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). **The added layers are none**: they cost more and end at
-# {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three. Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions
-# do not touch.
+# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions do not touch.
+#
+# **The added layers are none**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
 
 # %% tags=["facts"]
 facts = {f"small.{name}": float(pointwise.loc[name, "val_acc"]) for name in ("added", "bottleneck")}
@@ -733,8 +786,9 @@ pooling
 #
 # Max pooling is ahead, {{pool.max:.1%}} to {{pool.avg:.1%}}, in validation and in training ({{pool.max_train:.1%}} and {{pool.avg_train:.1%}}), but three seeds do not settle it (p = {{p.average:.2f}}).
 #
-# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts and to weaker surroundings, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one
-# outlier, but sparse answers are diluted by the zeros beside them. Where position matters (segmentation, detection, reading) both throw it away, and strided convolutions or no reduction serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
+# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them.
+#
+# Where position matters (segmentation, detection, reading) both throw it away, and strided convolutions or no reduction serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
 
 # %% tags=["facts"]
 facts = {
@@ -764,10 +818,10 @@ from a1.gradients import silent_units
 
 
 # %%
-def silent_after(data, name, lr):
+def silent_after(data, variant, lr, network):
     """Silent units of a variant with the weights that its training keeps, seed 0."""
     seed_everything(0)
-    model = SmallVGG(**VARIANTS[name]).to(DEVICE, memory_format=torch.channels_last)
+    model = SmallVGG(**VARIANTS[variant]).to(DEVICE, memory_format=torch.channels_last)
     model.load_state_dict(train(model, small | {"lr": lr}, data)["best"])
     return silent_units(model, data, small)
 
@@ -777,8 +831,10 @@ counted = [cell for cell in cells if cell[0] == "base"]
 counted += [(name, float(best.loc[name, "lr"])) for name in ("leaky_relu", "elu", "gelu")]
 silent = {}
 for name, lr in counted:
-    options = {"uses": (silent_units, SmallVGG, initialise, train), "name": name, "lr": lr}
-    silent[name, lr] = compute_once(f"silent/{name}-{lr}", silent_after, small_data, **options)
+    config = {"variant": name, "lr": lr}
+    config["network"] = fingerprint(partial(SmallVGG, **VARIANTS[name]))
+    made_by = (silent_after, small_data, (silent_units, train))
+    silent[name, lr] = compute_once(f"silent/{name}-{lr}", *made_by, **config)
 display(activations.drop(columns=["conv weights", "weights", "M multiply-adds"]))
 units = sum(layer.out_features for layer in SmallVGG().classifier[1:2]) + 32 + 64 + 128
 print(f"silent units of {units}, seed 0, by activation and rate")
@@ -787,8 +843,7 @@ pd.Series(silent).unstack(fill_value="")
 # %% [markdown]
 # **Figure {{fig:activations}}.** Validation accuracy by activation, a dot a seed; base is ReLU.
 #
-# **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, at rates of their own, which the first
-# epochs show as much as activations.
+# **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
 #
 # **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} are dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate ReLU is not behind the three that cannot die: one unit in twenty can be missed. Where layers are many, the factor of 6 (b) makes
 # the choice matter; here it does not.
@@ -845,8 +900,8 @@ filters
 #
 # They look different. VGG-16C's are coloured noise: no edge or spot can be made out. Among ResNet-18's there are even patches of one colour, pairs of light and dark or of opposing colours across an edge, and a few spots.
 #
-# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}); only their size changes. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and grown. A network can be right on most photos with a
-# first layer that is nearly random. Why one learns it and the other hardly does was not tested; ResNet-18's start five times smaller, its rate is five times higher, and the batch norm behind them makes a step count relative to the weight.
+# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}); chiefly their size changes. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and grown. So a network can be right on most photos with a nearly random first
+# layer. Why one learns it and the other hardly does was not tested; ResNet-18's starts five times smaller, at a rate five times higher, and batch norm makes a step count relative to the weight.
 
 # %% tags=["facts"]
 facts = {}
@@ -888,9 +943,10 @@ for name, make in {"vgg16c": make_vgg, "vgg_deep": make_deep, "resnet18": make_r
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **Different things fill the memory.** The VGGs are heavy in weights, {{cost.vgg16c_linear:.0%}} of VGG-16C's in its linear layers, because a 4,096-unit layer reads every position where ResNet-18 averages them; it has {{resnet18.parameters:,}} weights, VGG-16C {{vgg16c.parameters:,}}, VGG-Deep {{vgg_deep.parameters:,}}. In computation they are
-# nearer to each other ({{cost.resnet18_mults:,}}, {{cost.vgg16c_mults:,}} and {{cost.vgg_deep_mults:,}} million multiply-adds), since a convolution uses each weight at every position and a linear layer once. Outputs need most memory early, where maps are large; VGG-Deep's new layers have 4x4 positions and
-# add next to nothing there. ResNet-18 keeps two outputs per convolution, one before and one after batch norm.
+# **Different things fill the memory.** The VGGs are heavy in weights, {{cost.vgg16c_linear:.0%}} of VGG-16C's in linear layers, because a 4,096-unit layer reads every position where ResNet-18 averages them: {{vgg_deep.parameters:,}} (VGG-Deep), {{vgg16c.parameters:,}} (VGG-16C), {{resnet18.parameters:,}} (ResNet-18). ResNet-18 is heavy in outputs, two per
+# convolution, one before and one after batch norm, and most of them early, where maps are large; VGG-Deep's new layers have 4x4 positions and add next to nothing.
+#
+# In computation they are nearer to each other ({{cost.resnet18_mults:,}}, {{cost.vgg16c_mults:,}} and {{cost.vgg_deep_mults:,}} million multiply-adds): a convolution uses each weight at every position, a linear layer once.
 
 # %% tags=["facts"]
 facts = {"cost.vgg16c_linear": float(rows["VGG-16C"]["in linear layers"].rstrip("%")) / 100}
@@ -999,8 +1055,9 @@ facts = {
 # \qquad\Longrightarrow\qquad
 # \frac{\partial\mathcal L}{\partial x_l} = \frac{\partial\mathcal L}{\partial x_L} + \Big(\frac{\partial}{\partial x_l}\sum_{k=l}^{L-1}F_k(x_k)\Big)^{\!\top}\frac{\partial\mathcal L}{\partial x_L} .$$
 #
-# The first term carries the gradient at the top to *every* block unchanged, through no weight (He et al. 2016b, equation 5); for the sum to vanish, the second would have to be exactly its opposite for all photos of a batch. Expanded, $\prod_k (I + \partial F_k/\partial x_k)$ sums over all subsets of
-# blocks: with eight blocks 256 paths, of which one passes all sixteen convolutions and 36 pass two or four. A plain network has only the longest. (Veit et al. 2016: in residual networks nearly all gradient comes by short paths.)
+# The first term carries the gradient at the top to *every* block unchanged, through no weight (He et al. 2016b, equation 5); for the sum to vanish, the second would have to be exactly its opposite for all photos of a batch.
+#
+# Expanded, $\prod_k (I + \partial F_k/\partial x_k)$ sums over all subsets of blocks: with eight blocks 256 paths, of which one passes all sixteen convolutions and 36 pass two or four. A plain network has only the longest. (Veit et al. 2016: nearly all gradient comes by short paths.)
 #
 # Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution. **Measured** in 4 (b): without batch norm, from the default start, shortcuts keep {{parts.shortcuts:.3f}} of the gradient where the plain network keeps {{parts.neither:.1e}}.
 
