@@ -82,7 +82,7 @@ def first_norms(make_model, recipe, data):
         gradients.watch_gradients = watch
 
 
-def main(flows):
+def main(flows, rest="yes"):
     torch.set_num_threads(1)
     notebook = notebooks_functions()
     images, labels, files = photos.load_photos()
@@ -115,24 +115,52 @@ def main(flows):
         name = f"flow/{net}-{start}{suffixes[shortcuts + batch_norm]}"
         keep(name, (notebook.flow, *uses), data, json.loads(path.read_text()), **config)
 
-    uses = (notebook.watch_start, gradients.watched_run, gradients.watch_gradients, gradients.weight_layers)
+    if rest != "yes":
+        return
+    uses = (
+        notebook.watch_start,
+        gradients.watched_run,
+        gradients.watch_gradients,
+        gradients.weight_layers,
+    )
     uses += (train.train,)
     runs = {"default": "61c71cfd20", "he": "27ca63d512", "default-float32": "9e9a2b9f7c"}
     for name, stem in runs.items():
-        start, recipe = name.split("-")[0], PLAIN | {"epochs": 2, "lr": 0.03, "amp": name != "default-float32"}
+        start, recipe = (
+            name.split("-")[0],
+            PLAIN | {"epochs": 2, "lr": 0.03, "amp": name != "default-float32"},
+        )
         network = notebook.fingerprint(partial(vgg_deep.VGGDeep, init=start))
         [path] = OLD.glob(f"studies/depth-{stem}*.json")
         old = json.loads(path.read_text())
         norms = dict(zip(old["recorded"]["layers"], map(list, zip(*old["recorded"]["norms"]))))
-        assert old["recorded"]["iterations"] == list(range(0, 280, 5)) and old["config"]["recipe"] == recipe
+        assert (
+            old["recorded"]["iterations"] == list(range(0, 280, 5))
+            and old["config"]["recipe"] == recipe
+        )
+        if (ROOT / "runs" / f"watched/{name}.json").exists():
+            continue
         if name != "default":  # the same as its run in float32 but for precision
             again, losses = first_norms(partial(vgg_deep.VGGDeep, init=start), recipe, short_data)
-            apart = max(abs(a / b - 1) for n in norms for a, b in zip(again[n], norms[n]))
-            lost = max(abs(float(a) / b - 1) for a, b in zip(losses, old["first_losses"]))
-            print(f"{name}, steps 0 and 5: norms within {apart:.0e}, losses within {lost:.0e}")
-            assert apart < 0.05 and lost < 1e-2
+            apart = [max(abs(again[n][k] / norms[n][k] - 1) for n in norms) for k in (0, 1)]
+            lost = max(abs(a.item() / b - 1) for a, b in zip(losses, old["first_losses"]))
+            print(
+                f"{name}, norms of step 0 within {apart[0]:.0e}, of step 5 {apart[1]:.0e}, losses {lost:.0e}"
+            )
+            assert (
+                apart[0] < 0.02 and apart[1] < 0.1 and lost < 1e-2
+            )  # bfloat16: small differences grow
         result = {"history": old["history"], "norms": norms}
-        keep(f"watched/{name}", uses, short_data, result, old["date"], start=start, network=network, **recipe)
+        keep(
+            f"watched/{name}",
+            uses,
+            short_data,
+            result,
+            old["date"],
+            start=start,
+            network=network,
+            **recipe,
+        )
 
     probes = json.loads((ROOT / "first_edition" / "probes_part_2.json").read_text())
     uses = (notebook.silent_after, gradients.silent_units, train.train)

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -278,3 +279,139 @@ def test_silent_units_are_counted():
         model.classifier[1].bias[:2] = -1e6
     before = silent_units(SmallVGG(), Small(), QUICK)
     assert silent_units(model, Small(), QUICK) >= 5 > before - 100
+
+
+# ------------------------------------------------------------------ claims
+def results():
+    """What results/ holds of this notebook."""
+    return json.loads((ROOT / "results" / "a1_part_2.json").read_text())
+
+
+def record(name):
+    """A run's or a computation's record."""
+    return json.loads((ROOT / "runs" / f"{name}.json").read_text())
+
+
+def val_acc(study, variant, seed=0):
+    """Validation accuracy of a study's run."""
+    return record(f"{study}/{variant}-seed{seed}")["metrics"]["val_acc"]
+
+
+def test_the_reported_metrics_are_those_of_the_record():
+    found = results()
+    metrics = record(found["vgg_deep.run"])["metrics"]
+    assert {name: found[f"vgg_deep.{name}"] for name in metrics} == metrics
+    assert 0.85 < metrics["test_acc"] < 0.9 and metrics["train_acc"] - metrics["test_acc"] < 0.02
+
+
+def test_from_the_default_start_gradients_vanish_and_from_hes_they_do_not():
+    flows = {s: record(f"flow/vgg_deep-{s}")["result"] for s in ("default", "xavier", "he")}
+    ratio = {
+        (s, q): f[q]["conv17"] / f[q]["conv1"]
+        for s, f in flows.items()
+        for q in ("weight", "output")
+    }
+    assert 1.8e5 < ratio["default", "weight"] < 2e5
+    assert ratio["default", "output"] > 10 * ratio["default", "weight"], "another quantity"
+    assert 0.3 < ratio["he", "output"] < 3, "nothing vanishes"
+    assert ratio["xavier", "weight"] < ratio["he", "weight"] < 100, "the ratio hides the level"
+    assert flows["he"]["weight"]["conv1"] > 1000 * flows["xavier"]["weight"]["conv1"]
+    assert flows["default"]["varies"]["conv17"] < 1e-8
+    assert results()["default.ratio"] == float(f"{ratio['default', 'weight']:.3g}")
+
+
+def test_one_factor_a_layer_predicts_the_backward_product():
+    weights = [layer.weight for layer in on_meta(VGGDeep).features if isinstance(layer, nn.Conv2d)]
+    fans = np.array([(w[0].numel(), w[:, 0].numel()) for w in weights])
+    variances = {"default": 1 / (3 * fans[:, 0]), "xavier": 2 / fans.sum(1), "he": 2 / fans[:, 0]}
+    for start, variance in variances.items():
+        factors, flow = (
+            (fans[:, 0] * variance / 2) ** 0.5,
+            record(f"flow/vgg_deep-{start}")["result"],
+        )
+        back = flow["output"]["conv1"] / flow["output"]["conv17"]
+        assert 1 / 3 < factors[1:].prod() / back < 3
+        forward = flow["input"]["conv17"] / flow["input"]["conv1"]
+        apart = forward / factors[:-1].prod()
+        assert apart > 1000 if start == "default" else 0.4 < apart < 2.5
+
+
+@pytest.mark.parametrize("name", ["default", "default-float32"])
+def test_from_the_default_start_nothing_is_learned_in_either_precision(name):
+    run = record(f"watched/{name}")["result"]
+    assert abs(run["history"][-1]["train_loss"] - np.log(3)) < 1e-3
+    assert abs(run["history"][-1]["val_acc"] - 1 / 3) < 1e-3
+    assert max(run["norms"]["conv1"]) < 1e-8 < 1e-5 < np.mean(run["norms"]["conv17"])
+
+
+def test_from_hes_start_the_norms_collapse_at_first_and_turn_over():
+    run = record("watched/he")["result"]
+    assert run["history"][-1]["val_acc"] > 0.7
+    fall = {name: norms[0] / norms[2] for name, norms in run["norms"].items()}  # steps 0 and 10
+    assert fall["conv17"] > 10 and fall["fc3"] > 10 and fall["conv1"] < 3
+    end = {name: np.mean(norms[-10:]) for name, norms in run["norms"].items()}
+    assert end["conv2"] > end["conv9"] > end["conv10"] and end["conv2"] > end["conv17"]
+    assert run["norms"]["conv17"][0] > 5 * run["norms"]["conv2"][0]
+
+
+def test_the_start_decides_for_the_vggs_and_hardly_for_resnet18():
+    best = {
+        (net, start): max(val_acc("depth", f"{net}-{start}-{lr}") for lr in (0.01, 0.03, 0.1))
+        for net in ("vgg16c", "vgg_deep", "resnet18")
+        for start in ("default", "xavier", "he")
+    }
+    for net in ("vgg16c", "vgg_deep"):
+        assert abs(best[net, "default"] - 1 / 3) < 1e-3
+        assert best[net, "default"] < best[net, "xavier"] < best[net, "he"]
+    assert best["vgg_deep", "xavier"] < best["vgg16c", "xavier"] - 0.1
+    assert min(best["resnet18", start] for start in ("default", "xavier", "he")) > 0.8
+    assert best["resnet18", "default"] == max(best.values())
+
+
+def test_batch_norm_prevents_vanishing_alone_and_shortcuts_nearly():
+    def passed(start, parts=""):
+        output = record(f"flow/resnet18-{start}{parts}")["result"]["output"]
+        return output["conv1"] / output["conv17"]
+
+    assert passed("default", "-neither") < 1e-6
+    assert 0.03 < passed("default", "-shortcuts_only") < 0.2
+    assert passed("default", "-batch_norm_only") > 5
+    for start in ("default", "he"):
+        halved = passed(start) / passed(start, "-batch_norm_only")
+        assert 0.3 < halved < 0.7
+
+
+def test_the_recipe_costs_more_than_depth():
+    deep, plain, part_1 = (
+        record(run)["metrics"]["val_acc"]
+        for run in ("vgg_deep/seed0", "plain/vgg16c-seed0", "vgg16c/seed0")
+    )
+    assert record("plain/vgg16c-seed0")["sizes"].keys() == {"train", "val"}, "test is left alone"
+    assert 0 < plain - deep < 0.015 < 0.05 < part_1 - plain
+
+
+def test_small_networks_are_compared_at_the_best_of_five_rates():
+    rates = (0.002, 0.006, 0.02, 0.06, 0.2)
+    variants = {path.stem.split("-")[0] for path in (ROOT / "runs" / "small").glob("*.json")}
+    assert len(variants) == 11
+    means = {}
+    for variant in variants:
+        lr = max(rates, key=lambda lr: val_acc("small", f"{variant}-{lr}"))
+        means[variant] = np.mean([val_acc("small", f"{variant}-{lr}", seed) for seed in range(3)])
+    larger = ("5x5", "7x7", "5x5_narrow", "7x7_narrow")
+    assert all(means[variant] < means["base"] for variant in larger)
+    assert means["bottleneck"] < means["added"] < means["base"] and means["average"] < means["base"]
+    acts = [means[name] for name in ("base", "leaky_relu", "elu", "gelu")]
+    assert max(acts) - min(acts) < 0.012
+    dead = [record(f"silent/base-{lr}")["result"] for lr in rates]
+    assert dead[0] < 10 < dead[-2] < dead[-1]
+
+
+def test_vgg16cs_first_filters_stay_near_their_random_start_and_resnet18s_do_not():
+    cosines = {}
+    for name, make in (("vgg16c", VGG16C), ("resnet18", ResNet18)):
+        seed_everything(0)
+        fresh = next(iter(make().parameters())).detach()
+        trained = torch.tensor(record(f"first_layer/{name}")["result"]).view_as(fresh)
+        cosines[name] = F.cosine_similarity(trained.flatten(1), fresh.flatten(1)).median()
+    assert cosines["vgg16c"] > 0.98 and cosines["resnet18"] < 0.7
