@@ -35,7 +35,7 @@ from tools import fetch, mend, stand_in, tweets  # noqa: E402
 from tools.fetch import READ_ERRORS, DataError, Files, NotHere  # noqa: E402
 
 DATA = ROOT / "data"
-STAGING = ".making-"  # folders in which a data set is made, with the number of the process
+STAGING = ".making-"  # what folders in which a data set is made begin with
 UCI = "https://archive.ics.uci.edu/static/public/235/"
 UCI += "individual+household+electric+power+consumption.zip"
 GLOVE = "https://nlp.stanford.edu/data/glove.6B.zip"
@@ -215,24 +215,12 @@ def is_there(path, entry):
 def staging(target):
     """A folder in `target` that is gone afterwards, with whatever is still in it."""
     for folder in target.glob(f"{STAGING}*"):
-        process = int(folder.name.removeprefix(STAGING).partition("-")[0])
-        if process != os.getpid() and not is_running(process):  # it was killed
+        if time.time() - folder.stat().st_mtime > 24 * 3600:  # of one that was killed
             shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=target, prefix=f"{STAGING}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_running(process):
-    """Whether there is a process of this number; elsewhere than on POSIX nobody can tell."""
-    try:
-        return os.name != "posix" or os.kill(process, 0) is None
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with tempfile.TemporaryDirectory(
+        dir=target, prefix=STAGING, ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path)
 
 
 def put(made, path, entry):
@@ -247,15 +235,14 @@ def put(made, path, entry):
     os.replace(made, path)
 
 
-def lay_out(name, source, only, folder, target, origin):
-    """Make one data set of a source, in `folder`, and give it its place in `target`."""
+def lay_out(name, files, folder, target, origin):
+    """Make one data set of Files, in the empty `folder`, and give it its place in `target`."""
     started = time.monotonic()
-    (folder / "made").mkdir()
     try:
-        made, remarks = KINDS[name].lay_out(Files(source, only), folder / "made")
+        made, remarks = KINDS[name].lay_out(files, folder)
     except READ_ERRORS as error:
-        fault = f"is damaged or incomplete ({error})"
-        raise DataError(f"{source} {fault}: download it again.") from None
+        fault = f"is damaged or incomplete ({error or type(error).__name__})"
+        raise DataError(f"{files.path} {fault}: {fetch.AGAIN}.") from None
     entry = describe(made)
     put(made, target / made.name, entry)
     path, today = target / made.name, time.strftime("%Y-%m-%d")
@@ -267,6 +254,20 @@ def lay_out(name, source, only, folder, target, origin):
         print(f"  {remark}", flush=True)
 
 
+def sources(kind, target, offline):
+    """Yield (origin, function of an empty folder: Files, whether its name says what it is)."""
+    named, loose = (re.compile(pattern, re.IGNORECASE) for pattern in (kind.named, kind.loose))
+    own = [(target / output, None, True) for output in kind.outputs if (target / output).exists()]
+    tried = set()
+    for path, only, sure in [*own, *fetch.candidates(named, loose, target)]:
+        if path.resolve() not in tried:
+            tried.add(path.resolve())
+            yield shown(path), lambda _, path=path, only=only: Files(path, only), sure
+    for origin, size, get in () if offline else kind.public:
+        print(f"  fetching {origin}, {size} MB", flush=True)
+        yield origin, lambda folder, get=get: Files(get(folder)), True
+
+
 def bring(name, target=DATA, offline=False):
     """Bring one data set into `target`, from the first source that has it; False if none has."""
     kind, entry = KINDS[name], read_manifest(target).get(name)
@@ -274,31 +275,20 @@ def bring(name, target=DATA, offline=False):
         path = shown(target / entry["path"])
         print(f"{name}: {path}, {size_of(entry)}, there since {entry['written']}", flush=True)
         return True
-    named, loose = (re.compile(pattern, re.IGNORECASE) for pattern in (kind.named, kind.loose))
-    own = [(target / output, None, True) for output in kind.outputs if (target / output).exists()]
-    tried = set()
-    for path, only, sure in [*own, *fetch.candidates(named, loose, target)]:
-        if path.resolve() in tried:
-            continue
-        tried.add(path.resolve())
+    others = []
+    for origin, get, sure in sources(kind, target, offline):
         try:
-            with staging(target) as folder:
-                lay_out(name, path, only, folder, target, shown(path))
+            with staging(target) as source, staging(target) as made:
+                lay_out(name, get(source), made, target, origin)
             return True
         except DataError as error:
             if sure or not isinstance(error, NotHere):
                 print(f"{name}: {error}", flush=True)
-    for origin, size, get in () if offline else kind.public:
-        print(f"{name}: fetching {origin}, {size} MB", flush=True)
-        try:
-            with staging(target) as folder:
-                (folder / "from").mkdir()
-                lay_out(name, get(folder / "from"), None, folder, target, origin)
-            return True
-        except DataError as error:
-            print(f"  {error}", flush=True)
+            else:
+                others.append(origin)
+    seen = f" (nor in {', '.join(others[:5])})" if others else ""
     where, again = f"into {shown(target)}/ or name its place in A1_DATA", f"make data NAMES={name}"
-    print(f"{name}: not found. Put {kind.advice} {where}, and run `{again}`.", flush=True)
+    print(f"{name}: not found{seen}. Put {kind.advice} {where}, and run `{again}`.", flush=True)
     return False
 
 
@@ -329,13 +319,23 @@ def for_run(notebook, target=DATA):
     Downloads nothing: data sets are made of local files alone. Where A1_DATA names a folder of
     stand-ins already, it is that.
     """
-    named = Path(os.environ.get("A1_DATA", "")).expanduser()
-    if (named / stand_in.NOTE_FILE).exists():
+    named = fetch.named_place()
+    if named and (named / stand_in.NOTE_FILE).exists():
         return named
-    target.mkdir(parents=True, exist_ok=True)
-    if all([bring(name, target, offline=True) for name in NEEDS[notebook]]):
-        return target
-    return bring_stand_in(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if all([bring(name, target, offline=True) for name in NEEDS[notebook]]):
+            return target
+        return bring_stand_in(target)
+    except OSError as error:
+        raise unwritable(error, target) from None
+
+
+def unwritable(error, target):
+    """What to tell of an OSError that came while something was written."""
+    reason = error.strerror or error
+    advice = "make room or another folder, and run it again; nothing is half there"
+    return DataError(f"{error.filename or target} cannot be written ({reason}): {advice}.")
 
 
 def main(arguments=None):
@@ -346,7 +346,8 @@ def main(arguments=None):
     parser.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help="instead of data/")
     parser.add_argument("--offline", action="store_true", help="from local files alone")
     options = parser.parse_args(arguments)
-    if unknown := sorted({*options.names} - {*KINDS}):
+    wanted = [name for name in re.split(r"[\s,]+", " ".join(options.names).lower()) if name]
+    if unknown := sorted({*wanted} - {*KINDS}):
         parser.error(f"{unknown[0]} is none of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -354,14 +355,14 @@ def main(arguments=None):
         if options.stand_in:
             bring_stand_in(options.to)
             return 0
-        names = [name for name in KINDS if name in options.names or not options.names]
+        names = [name for name in KINDS if name in wanted or not wanted]
         if "tweets" in names and "others" not in names:
             names.append("others")
         return int(not all([bring(name, options.to, options.offline) for name in names]))
     except DataError as error:
         print(error)
     except OSError as error:
-        print(f"{error.filename or options.to}: {error.strerror or error}; nothing is half there")
+        print(unwritable(error, options.to))
     except KeyboardInterrupt:
         print("interrupted: nothing is half there")
         return 130
