@@ -962,6 +962,43 @@ def test_what_cannot_be_opened_is_passed_over(name, machine, tmp_path, monkeypat
     assert f"{name}: {stem}.zip cannot be read (Permission denied): copy it, or make it" in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+@pytest.mark.parametrize("odd", [b"caf\xe9", "caf\u00e9".encode(), "\u72d7".encode()])
+def test_names_that_a_terminal_cannot_show(odd, encoding, machine, monkeypatch):
+    """Unpacked from a zip of another system, or on a terminal without UTF-8."""
+    write_folder("cnn_dataset", PHOTOS)
+    Path("cnn_dataset/dogs", os.fsdecode(odd) + ".jpg").write_bytes(photo(77))
+    Path("cnn_dataset/dogs", os.fsdecode(odd) + ".txt").touch()
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding))
+    assert run("photos", machine)
+    assert b"1 x is not a photo, passed over: dogs/" in screen.getvalue()
+    assert json.loads((machine / "MANIFEST.json").read_text())["photos"]["files"] == 37
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_no_damage_raises_or_leaves_anything(name, machine, capsys):
+    """Cut, flipped, doubled, overwritten: it is mended, or refused in one sentence."""
+    stem, files = GOOD[name]
+    rng = np.random.default_rng(0)
+    single = next(iter(files)) if len(files) == 1 else None
+    for number in range(40):
+        path = write_zip(f"{stem}.zip", files)
+        if single and number % 2:
+            path.unlink()
+            path = write_folder(".", files) / single
+        content = path.read_bytes()
+        at, count = rng.integers(len(content)), rng.integers(1, 50)
+        damaged = content[at : at + count]
+        damaged = [b"", bytes(len(damaged)), 2 * damaged, rng.bytes(len(damaged))][number // 2 % 4]
+        path.write_bytes(content[:at] + damaged + content[at + count :] * (number % 3 > 0))
+        there, said = run(name, machine), capsys.readouterr().out
+        assert there or list(machine.iterdir()) == [] and said.count("\n") == 2, said
+        shutil.rmtree(machine)
+        machine.mkdir()
+        path.unlink()
+
+
 def test_how_many_there_should_be(machine, capsys):
     """A text file that was cut between two lines looks whole."""
     for name, (stem, files) in GOOD.items():

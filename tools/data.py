@@ -31,8 +31,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from a1.files import atomic_write  # noqa: E402
 from tools import fetch, mend, stand_in, tweets  # noqa: E402
-from tools.fetch import READ_ERRORS, DataError, Files, NotHere  # noqa: E402
+from tools.fetch import READ_ERRORS, DataError, Files, NotHere, tell  # noqa: E402
 
 DATA = ROOT / "data"
 STAGING = ".making-"  # what folders in which a data set is made begin with
@@ -175,7 +176,7 @@ def describe(path):
     for name, file in files:
         with file.open("rb") as stream:
             one = hashlib.file_digest(stream, "sha256").digest()
-        digest.update(name.encode() + one)
+        digest.update(os.fsencode(name) + one)
         size += file.stat().st_size
     total = digest.hexdigest() if path.is_dir() else one.hex()
     return {"files": len(files), "bytes": size, "sha256": total}
@@ -197,10 +198,8 @@ def read_manifest(target):
 
 def write_manifest(target, name, entry):
     """Add one data set to MANIFEST.json."""
-    text = json.dumps(read_manifest(target) | {name: entry}, indent=1, ensure_ascii=False) + "\n"
-    with staging(target) as folder:
-        (folder / "MANIFEST.json").write_text(text, encoding="utf-8")
-        os.replace(folder / "MANIFEST.json", target / "MANIFEST.json")
+    with atomic_write(target / "MANIFEST.json") as file:
+        file.write(json.dumps(read_manifest(target) | {name: entry}, indent=1).encode() + b"\n")
 
 
 def is_there(path, entry):
@@ -231,7 +230,7 @@ def put(made, path, entry):
         free = (path.with_name(f"{path.name}.as_found{number}") for number in ("", *range(2, 99)))
         aside = next(name for name in free if not name.exists())
         path.rename(aside)
-        print(f"  what was there is now {aside.name}", flush=True)
+        tell(f"  what was there is now {aside.name}")
     os.replace(made, path)
 
 
@@ -249,9 +248,9 @@ def lay_out(name, files, folder, target, origin):
     about = {"path": made.name, "source": origin, "written": today, **entry, "remarks": remarks}
     write_manifest(target, name, about)
     seconds = time.monotonic() - started
-    print(f"{name}: {shown(path)}, {size_of(entry)}, from {origin}, {seconds:.0f} s", flush=True)
+    tell(f"{name}: {shown(path)}, {size_of(entry)}, from {origin}, {seconds:.0f} s")
     for remark in remarks:
-        print(f"  {remark}", flush=True)
+        tell(f"  {remark}")
 
 
 def sources(kind, target, offline):
@@ -264,7 +263,7 @@ def sources(kind, target, offline):
             tried.add(path.resolve())
             yield shown(path), lambda _, path=path, only=only: Files(path, only), sure
     for origin, size, get in () if offline else kind.public:
-        print(f"  fetching {origin}, {size} MB", flush=True)
+        tell(f"  fetching {origin}, {size} MB")
         yield origin, lambda folder, get=get: Files(get(folder)), True
 
 
@@ -273,7 +272,7 @@ def bring(name, target=DATA, offline=False):
     kind, entry = KINDS[name], read_manifest(target).get(name)
     if entry and is_there(target / entry["path"], entry):
         path = shown(target / entry["path"])
-        print(f"{name}: {path}, {size_of(entry)}, there since {entry['written']}", flush=True)
+        tell(f"{name}: {path}, {size_of(entry)}, there since {entry['written']}")
         return True
     others = []
     for origin, get, sure in sources(kind, target, offline):
@@ -283,12 +282,12 @@ def bring(name, target=DATA, offline=False):
             return True
         except DataError as error:
             if sure or not isinstance(error, NotHere):
-                print(f"{name}: {error}", flush=True)
+                tell(f"{name}: {error}")
             else:
                 others.append(origin)
     seen = f" (nor in {', '.join(others[:5])})" if others else ""
     where, again = f"into {shown(target)}/ or name its place in A1_DATA", f"make data NAMES={name}"
-    print(f"{name}: not found{seen}. Put {kind.advice} {where}, and run `{again}`.", flush=True)
+    tell(f"{name}: not found{seen}. Put {kind.advice} {where}, and run `{again}`.")
     return False
 
 
@@ -298,18 +297,17 @@ def bring_stand_in(target=DATA):
     drawn_by = hashlib.sha256(Path(stand_in.__file__).read_bytes()).hexdigest()
     entry = read_manifest(target).get("stand_in", {})
     if (path / stand_in.NOTE_FILE).exists() and entry.get("drawn_by") == drawn_by:
-        print(f"stand_in: {shown(path)}, there since {entry['written']}", flush=True)
+        tell(f"stand_in: {shown(path)}, there since {entry['written']}")
         return path
     target.mkdir(parents=True, exist_ok=True)
     with staging(target) as folder:
         stand_in.draw_all(folder / "stand_in")
         entry = {"path": "stand_in", "source": "drawn", "written": time.strftime("%Y-%m-%d")}
         entry |= {"drawn_by": drawn_by, **describe(folder / "stand_in")}
-        if path.exists():
-            path.rename(folder / "old")
+        shutil.rmtree(path, ignore_errors=True)
         os.replace(folder / "stand_in", path)
     write_manifest(target, "stand_in", entry)
-    print(f"stand_in: {shown(path)}, {size_of(entry)}, drawn", flush=True)
+    tell(f"stand_in: {shown(path)}, {size_of(entry)}, drawn")
     return path
 
 
@@ -360,11 +358,11 @@ def main(arguments=None):
             names.append("others")
         return int(not all([bring(name, options.to, options.offline) for name in names]))
     except DataError as error:
-        print(error)
+        tell(str(error))
     except OSError as error:
-        print(unwritable(error, options.to))
+        tell(str(unwritable(error, options.to)))
     except KeyboardInterrupt:
-        print("interrupted: nothing is half there")
+        tell("interrupted: nothing is half there")
         return 130
     return 1
 

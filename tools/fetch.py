@@ -56,6 +56,12 @@ class NotHere(DataError):
     """A source that holds nothing of the kind that is looked for."""
 
 
+def tell(text):
+    """Print a line; what the terminal cannot show is written as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
 def progress():
     """A function that prints what it is told, but at most every two seconds."""
     last = time.monotonic()
@@ -64,7 +70,7 @@ def progress():
         nonlocal last
         if time.monotonic() - last >= 2:
             last = time.monotonic()
-            print(f"  {text}", flush=True)
+            tell(f"  {text}")
 
     return say
 
@@ -133,8 +139,8 @@ class Files:
         except (*READ_ERRORS, NotImplementedError, ValueError) as error:
             fault = f"is no whole zip ({str(error).rstrip('.')})"
             raise NotHere(f"{self.path} {fault}: {AGAIN}.") from None
-        entries = [entry for entry in self.archive.infolist() if not entry.is_dir()]
-        found = {entry.filename.replace("\\", "/"): entry for entry in entries}
+        found = {entry.filename.replace("\\", "/"): entry for entry in self.archive.infolist()}
+        found = {name: entry for name, entry in found.items() if name and name[-1] != "/"}
         for name in found:
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 fault = f"holds the path {name}, which leads out of it"
