@@ -1337,7 +1337,7 @@ def test_for_run(drawn):
     assert data.for_run("a1_part_1", drawn) == drawn
     write_folder(".", {"Tweets.csv": table()})
     assert data.for_run("a1_part_4", drawn) == drawn / "stand_in"
-    write_folder(".", {"glove.6B.100d.txt": VECTORS})
+    write_folder(".", {"glove.6B.100d.txt": VECTORS, "aggregatedCorpus.csv": package_table()})
     assert data.for_run("a1_part_4", drawn) == drawn
 
 

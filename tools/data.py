@@ -151,7 +151,7 @@ NEEDS = {
     "a1_part_1": ("photos",),
     "a1_part_2": ("photos",),
     "a1_part_3": ("power",),
-    "a1_part_4": ("tweets", "vectors"),
+    "a1_part_4": ("tweets", "others", "vectors"),
     "a1_bonus_resnext": ("photos",),
     "a1_bonus_transfer_learning": ("food", "imagenet"),
 }
