@@ -415,10 +415,26 @@ def test_power_is_found_and_written_as_uci_does(form, machine):
 
 
 @pytest.mark.parametrize("form", POWER_TEXTS)
-def test_power_is_read_whatever_its_form(form, machine):
+def test_power_is_read_whatever_its_form(form, machine, capsys):
     write_folder(".", {"household_power_consumption.txt": POWER_TEXTS[form]})
     assert run("power", machine)
     assert (machine / "household_power_consumption.txt").read_text() == POWER
+    said = capsys.readouterr().out
+    assert ("its columns season left out" in said) == (form == "a column more")
+    assert (r"its separator was '\t'" in said) == (form == "tabs")
+
+
+@pytest.mark.parametrize("number", ["4.216", "-4", ".4", "42e-1", "1E+3"])
+def test_numbers_in_every_form(number, machine):
+    text = POWER.replace("4.216", number)
+    write_folder(".", {"household_power_consumption.txt": text})
+    assert run("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == text
+    shutil.rmtree(machine)
+    machine.mkdir()
+    for wrong in ("-", ".", "4.", "e5", "4.2.1", "4e", "0x1", "inf"):
+        write_folder(".", {"household_power_consumption.txt": POWER.replace("4.216", wrong)})
+        assert not run("power", machine), wrong
 
 
 def test_zip_called_txt_and_txt_called_gz(machine):

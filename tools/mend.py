@@ -183,7 +183,8 @@ def lay_out_food(files, folder):
 
 
 HEADER = ";".join(("Date", "Time", *POWER_COLUMNS))
-POWER_ROW = re.compile(r"\d+/\d+/\d{4};\d+:\d\d:\d\d(;(\?|-?\d*\.?\d*)){7}")
+NUMBER = r"-?\d*\.?\d+([eE][-+]?\d+)?"  # "0." is one that was cut
+POWER_ROW = re.compile(rf"\d+/\d+/\d{{4}};\d+:\d\d:\d\d(;(\?|{NUMBER})?){{7}}")
 MISSING = re.compile(r"(?<=;)(nan|n/?a|null|none)(?=;|$)", re.IGNORECASE)
 
 
@@ -208,18 +209,20 @@ def lay_out_power(files, folder):
     with files.text(name) as text, output.open("w", newline="\n") as file:
         header = text.readline()
         separator = max(";,\t|", key=header.count)
-        found = [re.sub(r"\W+", "_", column.strip(' "\n')) for column in header.split(separator)]
-        columns = [column.lower() for column in found]
-        if missing := [column for column in HEADER.split(";") if column.lower() not in columns]:
+        columns = [
+            re.sub(r"\W+", "_", name.strip(' "\n')) for name in header.lower().split(separator)
+        ]
+        wanted = {name.lower(): name for name in HEADER.split(";")}
+        if missing := [wanted[name] for name in wanted if name not in columns]:
             raise fault(f"its first line is {header[:60]!r}, without {', '.join(missing[:3])}")
-        places = [columns.index(column.lower()) for column in HEADER.split(";")]
+        places = [columns.index(name) for name in wanted]
         file.write(f"{HEADER}\n")
         for number, line in enumerate(text, 2):
             line = line.replace(",", ".") if separator == ";" else line
             fields = [field.strip(' "\n') for field in line.split(separator)]
             if fields == [""]:
                 continue
-            row = ";".join(fields[k] for k in places) if len(fields) == len(found) else ""
+            row = ";".join(fields[k] for k in places) if len(fields) == len(columns) else ""
             try:
                 row = row if POWER_ROW.fullmatch(row) else MISSING.sub("?", row)
                 if not POWER_ROW.fullmatch(row):
@@ -237,10 +240,13 @@ def lay_out_power(files, folder):
                 say(f"{rows:,} minutes")
     if not rows:
         raise fault("it holds no measurements")
-    return output, [counted(rows, "minutes", 2_075_259)]
+    remarks = [f"its separator was {separator!r}"] * (separator != ";")
+    if others := [name for name in columns if name and name not in wanted]:
+        remarks.append(f"its columns {', '.join(others)} left out")
+    return output, [counted(rows, "minutes", 2_075_259), *remarks]
 
 
-VECTOR = re.compile(r"[^ \udc80-\udcff]+( -?\d*\.?\d+([eE][-+]?\d+)?){100}")  # no broken UTF-8
+VECTOR = re.compile(rf"[^ \udc80-\udcff]+( {NUMBER}){{100}}")  # surrogates: no UTF-8
 
 
 def lay_out_vectors(files, folder):
