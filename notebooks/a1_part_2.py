@@ -377,7 +377,7 @@ convs = [name for name in norms["he"] if name.startswith("conv")]
 plot_norms(convs, plt.cm.turbo(np.linspace(0.05, 0.95, len(convs))), sharey=True)
 
 # %% [markdown]
-# **Figure {{fig:layers}}.** Gradient norm of each of VGG-Deep's 17 convolutions (averages over 20 steps), on one scale. From the default start the layers lie in order of depth over six decades and hardly move; from
+# **Figure {{fig:layers}}.** Gradient norm of each of VGG-Deep's 17 convolutions (averages over 20 steps), on one scale. From the default start the layers lie roughly in order of depth, over six decades, and hardly move; from
 # He's they lie close together.
 
 # %%
@@ -460,8 +460,8 @@ pd.DataFrame(rows).T.map(digits)
 # %% [markdown]
 # **Figure {{fig:flow}}.** VGG-Deep before its first step, layer by layer.
 #
-# **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the factor is {{he.ratio:.0f}}, and that is no vanishing: a unit of conv17 has 299 times the inputs of one of conv1, and a kernel's
-# gradient sums over them (6 (b)). The output's gradient, which no fan-in inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers.
+# **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the factor is {{he.ratio:.0f}}, and that is no vanishing: 17 of it come from a unit's inputs, of which conv17 has 299 times as many as
+# conv1 (6 (b)). The output's gradient, which no fan-in inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers.
 #
 # **`grad_output` is not the weight's gradient**: with the default start the hook of the assignment would report a ratio of {{default.output_ratio_m:.2f}} million, not {{default.ratio_k:.0f}} thousand. It leaves out the other factor, the input, whose size
 # at conv17 is {{default.input_ratio:.4f}} times that at conv1.
@@ -535,7 +535,8 @@ means.round(4)
 # %% [markdown]
 # **Figure {{fig:three}}.** Accuracy and cross-entropy of the three narrow networks: means over three seeds (bands: their range), dashed training, solid validation. The dotted line is ln 3.
 #
-# THIN_TEXT
+# ResNet-18 is ahead from the first epoch on and reaches {{curves.resnet18:.1%}} in validation, VGG-16C {{curves.vgg16c:.1%}}, VGG-Deep {{curves.vgg_deep:.1%}}, with a standard deviation of {{curves.vgg_deep_sd:.1%}} against {{curves.vgg16c_sd:.1%}} and {{curves.resnet18_sd:.1%}}. As the assignment expects, the deeper plain network learns more slowly; above all it learns
+# less surely. The three differ in rate as well as in depth (0.1, 0.01, 0.03), as each got its own.
 
 # %% tags=["facts"]
 facts = {"curves.photos": len(thin_data.y["train"])}
@@ -569,7 +570,7 @@ for row, run in rows.items():
 pd.DataFrame(table).T.round(4)
 
 # %% [markdown]
-# With the recipe held fixed **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
+# At full width, on seven times as many photos, the price is smaller. With the recipe held fixed **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
 # alone, one run each, and a rate of 0.01, the edge of the search, stands against 0.03: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
 
 # %% tags=["facts"]
@@ -838,14 +839,14 @@ for name, lr in counted:
 display(activations.drop(columns=["conv weights", "weights", "M multiply-adds"]))
 units = sum(layer.out_features for layer in SmallVGG().classifier[1:2]) + 32 + 64 + 128
 print(f"silent units of {units}, seed 0, by activation and rate")
-pd.Series(silent).unstack(fill_value="")
+pd.Series(silent, dtype=object).unstack(fill_value="")
 
 # %% [markdown]
 # **Figure {{fig:activations}}.** Validation accuracy by activation, a dot a seed; base is ReLU.
 #
 # **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
 #
-# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} are dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate ReLU is not behind the three that cannot die: one unit in twenty can be missed. Where layers are many, the factor of 6 (b) makes
+# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} are dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three that cannot die: one unit in fifteen can be missed. Where layers are many, the factor of 6 (b) makes
 # the choice matter; here it does not.
 
 # %% tags=["facts"]
