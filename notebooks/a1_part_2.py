@@ -168,7 +168,7 @@ OPTIMIZERS["plain_sgd"] = partial(SGD, fused=True)
 from a1.train import train
 
 # %% [markdown]
-# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next seven cells can be skipped.
+# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next five cells can be skipped.
 
 # %%
 from a1.records import TOLERANCE, probe, differs
@@ -570,8 +570,8 @@ for row, run in rows.items():
 pd.DataFrame(table).T.round(4)
 
 # %% [markdown]
-# At full width, on seven times as many photos, the price is smaller. With the recipe held fixed **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
-# alone, one run each, and a rate of 0.01, the edge of the search, stands against 0.03: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
+# At full width, on seven times as many photos, the price is smaller. With the recipe held fixed but for the rate, **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
+# alone, one run each, and VGG-16C's rate of 0.01 is the edge of its search: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
 
 # %% tags=["facts"]
 facts = {
@@ -846,7 +846,7 @@ pd.Series(silent, dtype=object).unstack(fill_value="")
 #
 # **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
 #
-# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} are dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three that cannot die: one unit in fifteen can be missed. Where layers are many, the factor of 6 (b) makes
+# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} is dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three that cannot die: one unit in fifteen can be missed. Where layers are many, the factor of 6 (b) makes
 # the choice matter; here it does not.
 
 # %% tags=["facts"]
@@ -974,7 +974,7 @@ ratios = {f"{a} / {b}": {key: v[a] / v[b] for key, v in states.items()} for a, b
 pd.DataFrame(ratios).T.map(digits)
 
 # %% [markdown]
-# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**, at step 0 and after {{depth.steps}} steps alike: conv17's norm is {{default.ratio:,.0f}} times conv1's, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and since that layer bounds the learning rate, no rate
+# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**: conv17's norm is {{default.ratio:,.0f}} times conv1's before the first step and no less after {{depth.steps}}, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and since that layer bounds the learning rate, no rate
 # reaches conv1.
 #
 # **From He's start, no.** Before training, deeper layers do have larger norms (conv17 {{ratio.he_17_2:.1f}} times conv2), for want of inputs in the early ones. In training it turns over: at the end layer 2's norm is {{ratio.he_2_10:.1f}} times that of layer 10, a 1x1 layer, and {{ratio.he_2_9:.1f}} times that of its 3x3 neighbour, layer 9, while conv17's is
@@ -1098,7 +1098,7 @@ facts = {
 # | investigation | finding |
 # |---|---|
 # | kernel size | 3x3 {{small.base:.1%}}, 5x5 {{small.k5:.1%}}, 7x7 {{small.k7:.1%}}; at equal cost {{small.k5n:.1%}} and {{small.k7n:.1%}}: larger is not better |
-# | 1x1 convolutions | bottleneck {{small.bottleneck:.1%}} for two fifths of the weights: a trade; added layers {{small.added:.1%}}: no gain |
+# | 1x1 convolutions | bottleneck {{small.bottleneck:.1%}} with a quarter of the convolution weights: a trade; added layers {{small.added:.1%}}: no gain |
 # | pooling | max {{pool.max:.1%}}, average {{pool.avg:.1%}}: not settled |
 # | activations | {{act.relu:.1%}}, {{act.leaky_relu:.1%}}, {{act.elu:.1%}}, {{act.gelu:.1%}} (ReLU, Leaky ReLU, ELU, GELU): no difference; units die of the rate |
 # | filters | VGG-16C's within {{filters.vgg16c_angle:.0f}} degrees of random, ResNet-18's learned |
