@@ -1,0 +1,109 @@
+"""What a recurrent forecaster has to beat, and how sure a difference is."""
+
+import time
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.metrics import r2_score
+
+from a1.power import DAY, STEP, WEEK
+
+
+def naive_forecasts(data, part):
+    """{name: kW [N, 1]}: the last five minutes, the last one, this time a day and a week ago."""
+    power, means, t = data.series.power, data.series.means, data.ends[part].cpu().numpy()
+    found = {"persistence": means[t - 1], "last_minute": power[t - 1]}
+    found |= {"day_ago": means[t + STEP - 1 - DAY], "week_ago": means[t + STEP - 1 - WEEK]}
+    return {name: forecast[:, None] for name, forecast in found.items()}
+
+
+def tabulate(data, ends):
+    """What windows hold, as a table: float32 [N, 9 T + 5]: all steps of the nine scaled columns, and
+    of the last step the calendar, from which that of the others follows, and 1."""
+    batches = (data.inputs(chosen).cpu() for chosen in ends.split(8192))
+    return torch.cat([torch.cat([x[:, :, :9].flatten(1), x[:, -1, 9:]], 1) for x in batches])
+
+
+def fit_ridge(data, penalties):
+    """Ridge regression on all training windows, its penalty chosen on validation."""
+    started, n = time.process_time(), tabulate(data, data.drawn[:1]).shape[1]
+    gram, moment = torch.zeros(n, n, dtype=torch.double), torch.zeros(n, 1, dtype=torch.double)
+    for ends, y in zip(data.drawn.split(8192), data.y_drawn.split(8192)):
+        x = tabulate(data, ends)
+        gram, moment = gram + x.T @ x, moment + x.T @ y.cpu()
+    kept = torch.ones(n, dtype=torch.double)
+    kept[-1] = 0  # the constant is not punished
+    weights = {p: torch.linalg.solve(gram + p * kept.diag(), moment).float() for p in penalties}
+    tables = {part: tabulate(data, t) for part, t in data.ends.items() if part != "train"}
+    val_r2 = {p: r2_score(data.y["val"].cpu(), tables["val"] @ w) for p, w in weights.items()}
+    best = max(val_r2, key=val_r2.get)
+    watts = (1000 * tables["test"] @ weights[best]).round().int().flatten().tolist()
+    seconds, windows = time.process_time() - started, len(data.drawn)
+    found = {"val_r2": val_r2[best], "penalty": best, "windows": windows, "seconds": seconds}
+    return found | {"test_watts": watts}
+
+
+def grow_trees(data, rate, leaves, per_round, rounds, share):
+    """Boosted trees that forecast the change since the last minute, their number chosen on validation.
+
+    Each round grows `per_round` trees on every `share`-th training window, beginning with another
+    one, on what the rounds before have left. Returns forecasts in watts where there is a test part.
+    """
+    started, power = time.process_time(), data.series.power
+    tables = {part: tabulate(data, t).numpy() for part, t in data.ends.items() if part != "train"}
+    sums = {part: power[data.ends[part].cpu().numpy() - 1].astype(float) for part in tables}
+    models, r2, best, forecasts = [], [], 0, {}
+    for k in range(rounds):
+        x = tabulate(data, data.drawn[k % share :: share]).numpy()
+        left = data.y_drawn[k % share :: share, 0].cpu().numpy()
+        left = left - power[data.drawn[k % share :: share].cpu().numpy() - 1]
+        left = left - sum(model.predict(x) for model in models)
+        trees = {"max_iter": per_round, "max_leaf_nodes": leaves, "min_samples_leaf": 40}
+        trees |= {"learning_rate": rate, "l2_regularization": 1.0, "early_stopping": False}
+        models.append(HistGradientBoostingRegressor(random_state=0, **trees).fit(x, left))
+        stages = zip(*(models[-1].staged_predict(table) for table in tables.values()))
+        for stage in stages:
+            now = {part: sums[part] + change for part, change in zip(tables, stage)}
+            r2.append(r2_score(data.y["val"][:, 0].cpu(), now["val"]))
+            if max(r2) == r2[-1]:
+                best, forecasts = len(r2), now
+        sums = now
+    found = {"val_r2": max(r2), "trees": best, "of": len(r2), "rate": rate, "leaves": leaves}
+    found |= {"windows": len(data.drawn[::share]) * min(rounds, share)}
+    found |= {"seconds": time.process_time() - started}
+    if "test" in forecasts:
+        found["test_watts"] = (1000 * forecasts["test"]).round().astype(int).tolist()
+    return found
+
+
+def block_interval(statistic, *series, block=WEEK // STEP, repeats=2000):
+    """95% interval of a statistic of sums by a moving-block bootstrap: (low, high).
+
+    series: [N] each, a value a window in the order of time; `statistic` makes arrays of the sums of
+    each. Errors come in storms, so blocks of a week are drawn, the same for all series (Kuensch).
+    """
+    values = np.stack([np.asarray(one, np.float64) for one in series])
+    n, block = values.shape[1], min(block, values.shape[1])
+    running = np.concatenate([np.zeros((len(values), 1)), values.cumsum(1)], axis=1)
+    blocks = running[:, block:] - running[:, :-block]  # sums over every block
+    starts = np.random.default_rng(0).integers(0, blocks.shape[1], (repeats, -(-n // block)))
+    low, high = np.nanquantile(statistic(*blocks[:, starts].sum(2)), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def r2_interval(y, predicted):
+    """95% interval of R2 of forecasts [N, 1]."""
+    y, error = y[:, 0].astype(np.float64), (predicted - y)[:, 0]
+
+    def r2(squared, n, total, squares):
+        return 1 - squared / (squares - total**2 / n)
+
+    return block_interval(r2, error**2, np.ones(len(y)), y, y**2)
+
+
+def skill(y, predicted, reference):
+    """Share of a reference's squared error that a forecast saves, and its 95% interval."""
+    ours, theirs = (((forecast - y) ** 2)[:, 0] for forecast in (predicted, reference))
+    interval = block_interval(lambda a, b: 1 - a / b, ours, theirs)
+    return (1 - float(ours.sum() / theirs.sum()), *interval)
