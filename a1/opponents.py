@@ -19,8 +19,8 @@ def naive_forecasts(data, part):
 
 
 def tabulate(data, ends):
-    """What windows hold, as a table: float32 [N, 9 T + 5]: all steps of the nine scaled columns, and
-    of the last step the calendar, from which that of the others follows, and 1."""
+    """What windows hold, as a table float32 [N, 9 T + 5]: all steps of the nine scaled columns, of
+    the last step also the calendar, from which that of the others follows, and 1."""
     batches = (data.inputs(chosen).cpu() for chosen in ends.split(8192))
     return torch.cat([torch.cat([x[:, :, :9].flatten(1), x[:, -1, 9:]], 1) for x in batches])
 
@@ -45,7 +45,7 @@ def fit_ridge(data, penalties):
 
 
 def grow_trees(data, rate, leaves, per_round, rounds, share):
-    """Boosted trees that forecast the change since the last minute, their number chosen on validation.
+    """Boosted trees that forecast the change since the last minute, as many as validation wants.
 
     Each round grows `per_round` trees on every `share`-th training window, beginning with another
     one, on what the rounds before have left. Returns forecasts in watts where there is a test part.
@@ -95,11 +95,8 @@ def block_interval(statistic, *series, block=WEEK // STEP, repeats=2000):
 def r2_interval(y, predicted):
     """95% interval of R2 of forecasts [N, 1]."""
     y, error = y[:, 0].astype(np.float64), (predicted - y)[:, 0]
-
-    def r2(squared, n, total, squares):
-        return 1 - squared / (squares - total**2 / n)
-
-    return block_interval(r2, error**2, np.ones(len(y)), y, y**2)
+    sums = error**2, np.ones(len(y)), y, y**2
+    return block_interval(lambda e, n, y1, y2: 1 - e / (y2 - y1**2 / n), *sums)
 
 
 def skill(y, predicted, reference):

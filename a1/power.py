@@ -26,7 +26,8 @@ VARIABLES = {  # UCI's names and their units
     "Sub_metering_2": "Wh/min",
     "Sub_metering_3": "Wh/min",
 }
-URL = "https://archive.ics.uci.edu/static/public/235/individual+household+electric+power+consumption.zip"
+UCI = "https://archive.ics.uci.edu/static/public/235/"
+URL = UCI + "individual+household+electric+power+consumption.zip"
 STEP, DAY, WEEK = 5, 24 * 60, 7 * 24 * 60  # minutes
 FILL = 5  # minutes for which the last measured one is repeated into a gap
 CONTEXT = 6 * 60  # minutes that must be complete before a target, however few of them are read
@@ -34,14 +35,13 @@ LOSSES = {"huber": F.huber_loss, "mse": F.mse_loss}  # Huber's: squared below 1 
 
 
 def find_power():
-    """UCI's table or zip, found in $A1_DATA, here, in data/, on Colab's disk or Drive; or fetched."""
+    """UCI's table or zip: in $A1_DATA, here, in data/, on Colab's disk or Drive; else fetched."""
     named = os.environ.get("A1_DATA", "data")
     for place in map(Path, (named, ".", "data", "/content", "/content/drive/MyDrive")):
-        for pattern in ("household_power_consumption*", "individual+household*.zip"):
-            for path in sorted(place.expanduser().glob(pattern)):
-                for note in path.parent.glob("STAND_IN.txt"):
-                    print(note.read_text())
-                return path
+        for path in sorted(place.expanduser().glob("*household*consumption*")):
+            for note in path.parent.glob("STAND_IN.txt"):
+                print(note.read_text())
+            return path
     path = Path("data/household_power_consumption.zip")
     try:
         with urllib.request.urlopen(URL, timeout=20) as answer, atomic_write(path) as file:
@@ -70,7 +70,7 @@ def split_rows(n):
 
 
 def fill_gaps(frame):
-    """Repeat the last measured minute into a gap, for FILL minutes at most: only the past is used."""
+    """Repeat the last measured minute into a gap, for FILL minutes at most, from the past alone."""
     return frame.ffill(limit=FILL)
 
 
@@ -114,8 +114,8 @@ class Series:
         self.id = {"files": files, "means": [round(float(mean), 4) + 0.0 for mean in means]}
 
     def ends(self, part):
-        """Rows t at which a target may begin: of all whose week before and five minutes after lie in
-        the part, int64 [M], and of those without a gap in the CONTEXT before or in the target."""
+        """Rows t at which a target may begin: all whose week before and five minutes after lie in
+        the part, int64 [M], and those without a gap in the CONTEXT before or in the target."""
         rows = self.rows[part]
         t = torch.arange(rows.start + WEEK + CONTEXT, rows.stop - STEP + 1)
         known = self.values.isfinite().all(1).cpu()
@@ -136,7 +136,7 @@ def create_sequences(values, ends, history, recent):
 
 
 class Regression:
-    """What is minimised and measured where forecasts and targets are [B, 1], kW: see Classification."""
+    """What is minimised and measured where forecasts and targets are [B, 1], kW."""
 
     def loss(self, outputs, y, recipe):
         assert outputs.shape == y.shape, "[B, 1] against [B] would broadcast to B x B differences"
