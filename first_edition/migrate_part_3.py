@@ -50,9 +50,9 @@ CENTRE |= {"window": (24, 15), "lr": 0.002, "batch_size": 256, "loss": "huber", 
 def name_of(old, settings):
     """The new name of an old record; None of one that is left behind."""
     if old["name"] == "forecaster":
-        return f"final/2.8-passes-dropout-{settings['dropout']}-seed-{settings['seed']}"
+        return f"final/long-dropout-{settings['dropout']}-seed-{settings['seed']}"
     if old["name"] == "final":
-        return f"final/0.7-passes{'' if settings['log_meters'] else '-no-logarithms'}"
+        return f"final/network{'' if settings['log_meters'] else '-no-logarithms'}"
     changed = {k: v for k, v in settings.items() if k in CENTRE and v != CENTRE[k]}
     if old["name"] == "studies/candidates":
         label = {0: "centre", 1: "combined", 2: "wider", 3: "wider-logarithms"}[len(changed)]
