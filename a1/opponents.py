@@ -44,36 +44,30 @@ def fit_ridge(data, penalties):
     return found | {"test_watts": watts}
 
 
-def grow_trees(data, rate, leaves, per_round, rounds, share):
+def grow_trees(data, rate, leaves, trees, share, by_clock=False):
     """Boosted trees that forecast the change since the last minute, as many as validation wants.
 
-    Each round grows `per_round` trees on every `share`-th training window, beginning with another
-    one, on what the rounds before have left. Returns forecasts in watts where there is a test part.
+    They read every `share`-th training window, or those that end every `share` minutes by the
+    clock. Returns forecasts in watts where there is a test part.
     """
     started, power = time.process_time(), data.series.power
-    tables = {part: tabulate(data, t).numpy() for part, t in data.ends.items() if part != "train"}
-    sums = {part: power[data.ends[part].cpu().numpy() - 1].astype(float) for part in tables}
-    models, r2, best, forecasts = [], [], 0, {}
-    for k in range(rounds):
-        x = tabulate(data, data.drawn[k % share :: share]).numpy()
-        left = data.y_drawn[k % share :: share, 0].cpu().numpy()
-        left = left - power[data.drawn[k % share :: share].cpu().numpy() - 1]
-        left = left - sum(model.predict(x) for model in models)
-        trees = {"max_iter": per_round, "max_leaf_nodes": leaves, "min_samples_leaf": 40}
-        trees |= {"learning_rate": rate, "l2_regularization": 1.0, "early_stopping": False}
-        models.append(HistGradientBoostingRegressor(random_state=0, **trees).fit(x, left))
-        stages = zip(*(models[-1].staged_predict(table) for table in tables.values()))
-        for stage in stages:
-            now = {part: sums[part] + change for part, change in zip(tables, stage)}
-            r2.append(r2_score(data.y["val"][:, 0].cpu(), now["val"]))
-            if max(r2) == r2[-1]:
-                best, forecasts = len(r2), now
-        sums = now
-    found = {"val_r2": max(r2), "trees": best, "of": len(r2), "rate": rate, "leaves": leaves}
-    found |= {"windows": len(data.drawn[::share]) * min(rounds, share)}
-    found |= {"seconds": time.process_time() - started}
-    if "test" in forecasts:
-        found["test_watts"] = (1000 * forecasts["test"]).round().astype(int).tolist()
+    chosen = (data.drawn + data.clock) % share == 0 if by_clock else slice(None, None, share)
+    ends, y = data.drawn[chosen], data.y_drawn[chosen, 0].cpu().numpy()
+    options = {"max_iter": trees, "max_leaf_nodes": leaves, "min_samples_leaf": 40}
+    options |= {"learning_rate": rate, "l2_regularization": 1.0, "early_stopping": False}
+    model = HistGradientBoostingRegressor(random_state=0, **options)
+    model.fit(tabulate(data, ends).numpy(), y - power[ends.cpu().numpy() - 1])
+    said = {}
+    for part in data.ends.keys() - {"train"}:
+        now = power[data.ends[part].cpu().numpy() - 1]
+        stages = model.staged_predict(tabulate(data, data.ends[part]).numpy())
+        said[part] = np.array([now + change for change in stages], np.float32)
+    r2 = [r2_score(data.y["val"][:, 0].cpu(), stage) for stage in said["val"]]
+    best = int(np.argmax(r2))
+    found = {"val_r2": r2[best], "trees": best + 1, "of": trees, "rate": rate, "leaves": leaves}
+    found |= {"windows": len(y), "seconds": time.process_time() - started}
+    if "test" in said:
+        found["test_watts"] = (1000 * said["test"][best]).round().astype(int).tolist()
     return found
 
 

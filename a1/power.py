@@ -173,10 +173,11 @@ class Windows(Regression):
     def __init__(self, series, history=24, recent=15, parts=PARTS, every=STEP):
         assert STEP * history + recent <= CONTEXT, "more than is known to be complete"
         self.series, self.values, self.history, self.recent = series, series.values, history, recent
-        clock, device = series.index[0].hour * 60 + series.index[0].minute, series.values.device
+        self.clock = series.index[0].hour * 60 + series.index[0].minute
+        device = series.values.device
         ends = {part: series.ends(part)[1].to(device) for part in parts}
         self.drawn = ends["train"]
-        self.ends = {part: t[(t + clock) % every == 0] for part, t in ends.items()}
+        self.ends = {part: t[(t + self.clock) % every == 0] for part, t in ends.items()}
         self.y = {part: series.target[t][:, None] for part, t in self.ends.items()}
         self.y_drawn = series.target[self.drawn][:, None]
         self.id = series.id | {"window": [history, recent], "every": every}

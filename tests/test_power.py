@@ -357,18 +357,23 @@ def test_ridge_is_sklearns_on_all_windows(data):
     assert found["windows"] == len(small.drawn) and found["seconds"] > 0
 
 
-def test_trees_read_every_window_and_never_choose_by_the_test_part(data):
+def test_trees_read_their_windows_and_never_choose_by_the_test_part(data):
     small = Windows(data.series, 2, 5, every=35)
-    options = {"rate": 0.3, "leaves": 4, "per_round": 3, "rounds": 4, "share": 3}
+    options = {"rate": 0.3, "leaves": 4, "trees": 8, "share": 3}
     found = grow_trees(small, **options)
-    assert found["windows"] in range(len(small.drawn), len(small.drawn) + 3) and found["of"] == 12
+    assert found["windows"] == len(small.drawn[::3]) and found["of"] == 8
+    by_clock = grow_trees(small, **options, by_clock=True)["windows"]
+    minutes = data.series.index[small.drawn.numpy()]
+    assert by_clock == ((minutes.hour * 60 + minutes.minute) % 3 == 0).sum()
     study = Windows(data.series, 2, 5, ("train", "val"), every=35)
     assert "test_watts" not in (again := grow_trees(study, **options))
     assert again["val_r2"] == found["val_r2"] and again["trees"] == found["trees"]
-    y, naive = small.y["val"].numpy(), naive_forecasts(small, "val")["last_minute"]
-    assert found["val_r2"] > r2_score(y, naive)
-    said = np.array(found["test_watts"])[:, None] / 1000
-    assert r2_score(small.y["test"], said) > r2_score(small.y["test"], naive_forecasts(small, "test")["last_minute"])  # fmt: skip
+    for part in ("val", "test"):
+        y, naive = small.y[part].numpy(), naive_forecasts(small, part)["last_minute"]
+        said = (
+            found["val_r2"] if part == "val" else r2_score(y, np.array(found["test_watts"]) / 1000)
+        )
+        assert said > r2_score(y, naive), "they forecast the change since the last minute"
 
 
 def test_intervals_hold_the_value_and_blocks_widen_them():
