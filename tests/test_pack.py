@@ -519,6 +519,15 @@ def test_a_rehearsal_or_drawn_data_is_a_warning(project, own):
     assert any("drawn stand-in data" in line for line in found.warnings)
 
 
+def test_the_projects_pdf_is_not_packed_in_silence(project, own):
+    (own / "a1_part_5.pdf").unlink()
+    _, found = pack.pack("final", ["alice"], root=project, folder=own)
+    line = f"no a1_part_5.pdf in {own}, so this project's own is packed: put yours there, or "
+    assert line + "leave it out: --without a1_part_5" in found.warnings
+    _, found = pack.pack("final", ["alice"], root=project, folder=own, without=["a1_part_5"])
+    assert not any(name.endswith(".pdf") for name in found.files)
+
+
 def test_own_weights_charts_and_texts_are_taken(project, own):
     missing = "a1_part_1: a1_part1_circle.pt not in "
     _, found = pack.pack("final", ["alice"], root=project, folder=own)

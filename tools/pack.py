@@ -229,7 +229,8 @@ def find_pdf(pack):
     named = pack.root / "out" / "part_v" / f"{name}_{pack.suffix}.pdf"
     make = f'make pdf TEAM="{" ".join(pack.team)}"'
     is_named = named.exists() and rubric.is_from(named, tex)
-    if not is_named and shutil.which("latexmk") and (pack.root / "Makefile").exists():
+    can_make = shutil.which("latexmk") and (pack.root / "Makefile").exists()
+    if can_make and not is_named and not pack.reasons:
         print("typesetting Part V with the team's names ...", flush=True)
         done = subprocess.run(
             ["make", "pdf", f"TEAM={' '.join(pack.team)}"],
@@ -250,6 +251,11 @@ def find_pdf(pack):
         if not is_named:
             pack.warnings.append(
                 f"{path.name} does not carry the team's names: {make} (needs LaTeX)"
+            )
+        if pack.folder:
+            pack.warnings.append(
+                f"no {PDF}.pdf in {pack.folder}, so this project's own is packed: put yours there, or "
+                f"leave it out: --without {PDF}"
             )
         return path.read_bytes()
 
