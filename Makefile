@@ -51,6 +51,7 @@ pdf: SUFFIX = $(if $(TEAM),_$(subst $() $(),_,$(strip $(TEAM))))
 pdf: MACROS = \def\SourceHash{$(SOURCE_HASH)}\def\Team{$(subst $() $(), and ,$(strip $(TEAM)))}
 pdf: LATEXMK = latexmk -pdf -silent -interaction=nonstopmode -halt-on-error -outdir=../out/part_v -usepretex
 pdf:
+	@command -v latexmk >/dev/null || { echo "LaTeX is needed: part_v/README.md names its packages"; exit 1; }
 	mkdir -p out/part_v
 	rm -f out/part_v/*.log
 	cd part_v && $(LATEXMK) -pretex='$(MACROS)' -jobname=a1_part_5$(SUFFIX) a1_part_5.tex
