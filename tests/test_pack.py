@@ -28,7 +28,7 @@ from graded import (
     write_project,
 )
 
-from tools import nb, pack, rubric
+from tools import handin, nb, pack, rubric
 from tools.assemble import stamp_executed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -425,6 +425,22 @@ def test_the_projects_own_notebook_says_nothing_that_it_does_not_show(project, o
     write(own / "Copy of a1_part_1.ipynb", (project / "a1_part_1.ipynb").read_bytes())
     _, found = pack.pack("final", ["alice"], root=project, folder=own)
     assert not found.unshown and not any("part_1.ipynb" in line for line in found.warnings)
+
+
+def test_part_1_says_no_number_that_its_outputs_do_not_show():
+    cells = nbformat.read(ROOT / "a1_part_1.ipynb", 4).cells
+    assert handin.unshown("a1_part_1", cells, ROOT) == []
+    assert len(handin.citations_of("a1_part_1", ROOT)) > 50, "its sentences are known"
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            texts = output if "text" in output else output.get("data", {})
+            for kind in [kind for kind in texts if kind.startswith("text")]:
+                texts[kind] = texts[kind].replace("0.9689", "0.9412")
+    wrong = [
+        text for _, numbers, text in handin.unshown("a1_part_1", cells, ROOT) if "96.9%" in numbers
+    ]
+    assert any(text.startswith("ResNet-18 tells dogs, food and vehicles") for text in wrong)
+    assert any(text.startswith("| ResNet-18 |") for text in wrong), "the headline table, too"
 
 
 def out_of_order(notebook):
