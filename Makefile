@@ -11,7 +11,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS ?=
 PROFILE ?=
-TEAM ?=
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
