@@ -228,11 +228,18 @@ def test_long_definitions_are_shown_on_demand_and_all_else_at_once():
     assert "<details" not in shown("def f():\n    x = 1") and "<details" not in shown(
         "x = 1\n" * 40
     )
-    assert "<summary>f, A: 44 lines</summary>" in shown(
+    assert "<summary>Code of f, A: 44 lines</summary>" in shown(
         f"import a\ndef f():{body}\n\nclass A:{body}"
     )
     assert "<details" not in shown(f"def f():{body}\nf()"), "it calls"
     assert "<details" not in shown(f"%env A=1\ndef f():{body}")
+
+
+def test_the_code_of_an_item_that_asks_for_code_alone_is_shown(whole):
+    text = (whole / "a1_part_1.html").read_text()
+    block = text[text.index('id="I.3.1"') : text.index('id="I.3.2"')]
+    assert "BasicBlock" in block and "<details" not in block
+    assert "Code of VGG16C" in text[text.index('id="I.2.1"') : text.index('id="I.2.2"')]
 
 
 def test_pictures_are_files_with_their_caption_as_text(small):

@@ -82,9 +82,10 @@ class Renderer(IPythonRenderer):
     their items.
     """
 
-    def __init__(self, name, links, texts):
+    def __init__(self, name, links, items):
         super().__init__(escape=False)
-        self.name, self.links, self.texts = name, links, texts
+        self.name, self.links, self.items = name, links, items
+        self.needs, self.level = set(), 0  # of the section that is being rendered
         self.latex = LatexToMathML(fancy_error=False)
         self.headings, self.slugs = [], {}
 
@@ -114,8 +115,11 @@ class Renderer(IPythonRenderer):
         if self.slugs[slug] > 1:
             slug += f"-{self.slugs[slug]}"
         self.headings.append((level, slug, text))
+        if items or level <= self.level:
+            found = [set(self.items[item]["needs"]) for item in items if item in self.items]
+            self.needs, self.level = set().union(*found), level
         marks = "".join(
-            f' <a class="item" id="{item}" href="index.html#{item}" title="{html.escape(self.texts.get(item, item))}">'
+            f' <a class="item" id="{item}" href="index.html#{item}" title="{html.escape(self.items.get(item, {}).get("text", item))}">'
             f"{item}</a>"
             for item in items
         )
@@ -147,9 +151,9 @@ def render_markdown(text, renderer):
     return MarkdownWithMath(renderer).render(text)
 
 
-def source_html(cell):
+def source_html(cell, opened=False):
     """A code cell's source; what the first edition's notebooks hide, and what only defines functions
-    and classes at some length, is collapsed under its name.
+    and classes at some length, is collapsed under its name, unless the code is what is asked for.
     """
     code = highlight(cell.source, PythonLexer(), LIGHT).strip()
     code = f'<div class="scroll source">{code}</div>'
@@ -160,7 +164,9 @@ def source_html(cell):
     elif "reported" in tags and lines > 40:
         name = "Reported numbers"
     elif lines > LONG_CODE and (defined := definitions(cell.source)):
-        name = f"{', '.join(defined)}: {lines} lines"
+        name = f"Code of {', '.join(defined)}: {lines} lines"
+        if opened:
+            return code
     else:
         return code
     return f'<details class="toolbox"><summary>{html.escape(name)}</summary>\n{code}\n</details>'
@@ -222,16 +228,21 @@ def output_html(output, caption, pictures, renderer):
     )
 
 
-def notebook_html(path, folder, links, texts):
+def notebook_html(path, folder, links, items):
     """The Body of one notebook's page, its pictures written below `folder`."""
     cells = nbformat.read(path, as_version=4).cells
-    renderer, pictures = Renderer(path.name, links, texts), Pictures(folder, path.stem)
+    renderer, pictures = Renderer(path.name, links, items), Pictures(folder, path.stem)
     pieces = []
     for cell, following in zip(cells, [*cells[1:], None]):
         if cell.cell_type == "markdown":
             pieces.append(render_markdown(cell.source, renderer))
         elif cell.cell_type == "code":
-            pieces.append(source_html(cell))
+            wants_code = "code" in renderer.needs and not renderer.needs & {
+                "table",
+                "figure",
+                "svg",
+            }
+            pieces.append(source_html(cell, wants_code))
             caption = following.source if following and following.cell_type == "markdown" else ""
             for output in cell.outputs:
                 if text := output_html(output, caption, pictures, renderer):
@@ -372,7 +383,7 @@ def write_style(folder):
 def write_pages(root, folder):
     """Write all pages into the empty `folder`."""
     content, parts = rubric.read_rubric(root), rubric.check(root)
-    texts = {item["id"]: item["text"] for item in content["items"]}
+    items = {item["id"]: item for item in content["items"]}
     existing = [coverage for coverage in parts if coverage.exists]
     pages = {part.path: part.path.name.replace(".ipynb", ".html") for part in existing}
     links = {part.path.relative_to(root).as_posix(): pages[part.path] for part in existing}
@@ -382,7 +393,7 @@ def write_pages(root, folder):
             shutil.copy(path, folder / page)
             anchors |= pdf_anchors(path, page)
         else:
-            bodies[page] = notebook_html(path, folder, links, texts)
+            bodies[page] = notebook_html(path, folder, links, items)
             anchors |= {
                 name: f"{page}#{name}"
                 for name in re.findall(r'class="item" id="(.*?)"', bodies[page].body)
