@@ -451,16 +451,17 @@ def out_of_order(notebook):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (out_of_order, "was run as number 9, not 2: not in order: run it from the top and save"),
+        (out_of_order, "was run as number 9, not 2: not in order: run it from the top"),
         (lambda nb: unexecuted(cell_with(nb, "measure()")), "is not executed: run it from the top"),
         (lambda nb: with_error(cell_with(nb, "measure()")), "ends in ValueError: bad: mend it"),
     ],
 )
 def test_what_cannot_be_handed_in_says_how_to_mend_it(project, own, spoil, message):
     change_own(own, spoil)
-    (line,) = refusal(project, folder=own)
+    line, how = refusal(project, folder=own)
     assert line.startswith("Copy of a1_part_1.ipynb: cell ") and message in line
-    assert "Restart Kernel and Run All Cells" in line
+    assert line.endswith("run it from the top, and save it")
+    assert "Restart Kernel and Run All Cells" in how, "said once"
 
 
 def test_an_empty_code_cell_is_never_executed_and_that_is_fine(project, own):
@@ -473,7 +474,7 @@ def test_a_notebook_over_10_mb_says_which_cell_and_what_to_do(project, own):
         cell_with(notebook, "measure()").outputs[0].data["text/plain"] = "9" * 10_100_000
 
     change_own(own, grow)
-    (line,) = refusal(project, folder=own)
+    line, _ = refusal(project, folder=own)
     assert re.search(r"10\.1 MB, over .* 10 MB \(outputs: cell \d+ 10\.1 MB.*lower dpi", line)
 
 

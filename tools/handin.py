@@ -13,9 +13,10 @@ from tools.frozen import read_frozen, source_of
 from tools.prose import number_captions, read_results, render
 
 MAX_BYTES = 10_000_000  # ten points are lost with a larger file
-RERUN = (
-    "run it from the top and save (Jupyter: Kernel > Restart Kernel and Run All Cells; "
-    "Colab: Runtime > Restart session and run all, then File > Download)"
+RERUN = "run it from the top, and save it"
+HOW = (
+    "from the top: Kernel > Restart Kernel and Run All Cells in Jupyter, "
+    "Runtime > Restart session and run all, then File > Download, in Colab"
 )
 COPY = r"(?:Copy of )?{}((?:_[A-Za-z0-9-]+){{0,2}}?)(?:-Copy\d+| ?\(\d+\))?"
 NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?%|(?<![\w.,])(\d+\.\d{2,})(?![\w%]|\.\d)")
@@ -26,8 +27,8 @@ MAP_ROW = re.compile(r"\|.*\]\(#")  # of the table that leads to the items
 SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z*_\[({\d`$])")
 NOT_MEANT = {  # what a notebook prints where its numbers are not to be handed in
     "quick rehearsal": "it was run as a quick rehearsal, whose numbers mean nothing: put "
-    "`%env A1_PROFILE=full` into a cell above all others, and ",
-    "stand-in data": "it was run on drawn stand-in data: bring the real one (data/README.md), and ",
+    "`%env A1_PROFILE=full` into a cell above all others, ",
+    "stand-in data": "it was run on drawn stand-in data: bring the real one (data/README.md), ",
 }
 
 
@@ -76,7 +77,7 @@ def size_fault(cells, size):
     largest = ", ".join(f"cell {n} {length / 1e6:.1f} MB" for length, n in sorted(sizes)[:-3:-1])
     return (
         f"{size / 1e6:.1f} MB, over the assignment's 10 MB (outputs: {largest}): print less there, or "
-        f"draw with a lower dpi, and {RERUN}"
+        f"draw with a lower dpi, then {RERUN}"
     )
 
 
@@ -89,7 +90,7 @@ def faults(cells, size):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 found.append(
-                    f"cell {number} ends in {output.ename}: {output.evalue}: mend it, and {RERUN}"
+                    f"cell {number} ends in {output.ename}: {output.evalue}: mend it, then {RERUN}"
                 )
     return found + list(filter(None, [size_fault(cells, size)]))
 

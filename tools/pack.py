@@ -209,6 +209,8 @@ def add_handed_in(pack):
         pack.warnings += [f"{notebook.path.name}: {remark}" for remark in notebook.remarks]
         if sentences := handin.unshown(name, notebook.cells, pack.root, cells):
             pack.unshown[notebook.path.name] = sentences
+    if any(handin.RERUN in reason for reason in pack.reasons):
+        pack.reasons.append(handin.HOW)
 
 
 # ------------------------------------------------------------------ PDF, charts
