@@ -11,6 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS ?=
 PROFILE ?=
+NO := 0 no No NO false False FALSE off Off OFF
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
@@ -19,7 +20,7 @@ notebook: .venv/lab
 	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(NOTEBOOKS:=.ipynb)
 
 data: .venv/run
-	$(BIN)/python tools/data.py $(if $(STAND_IN),--stand-in,$(NAMES))
+	$(BIN)/python tools/data.py $(if $(filter-out $(NO),$(STAND_IN)),--stand-in,$(NAMES))
 
 test: .venv/dev
 	$(BIN)/ruff check .
