@@ -545,6 +545,16 @@ def test_the_projects_pdf_is_not_packed_in_silence(project, own):
     assert not any(name.endswith(".pdf") for name in found.files)
 
 
+def test_of_several_pdfs_the_one_that_is_meant_is_taken(project, own):
+    write(own / "a1_part_5_checkpoint.pdf", b"%PDF-1.5 of V.I")
+    for kind, content in (("final", b"%PDF-1.5 by hand"), ("checkpoint", b"%PDF-1.5 of V.I")):
+        _, found = pack.pack(kind, ["alice"], root=project, folder=own)
+        assert found.files["a1_part_5_alice.pdf"] == content
+    write(own / "a1_part_5 (1).pdf", b"%PDF-1.5 by hand, again")
+    (line,) = refusal(project, folder=own)
+    assert line.startswith("a1_part_5: a1_part_5 (1).pdf, a1_part_5.pdf may all be it: leave one")
+
+
 def test_own_weights_charts_and_texts_are_taken(project, own):
     missing = "a1_part_1: a1_part1_circle.pt not in "
     _, found = pack.pack("final", ["alice"], root=project, folder=own)

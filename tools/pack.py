@@ -181,16 +181,18 @@ def command(pack):
     return f"python tools/pack.py {pack.kind} --team {' '.join(pack.team)}"
 
 
+def doubtful(name, paths, pack):
+    names = ", ".join(path.name for path in paths)
+    return f"{name}: {names} may all be it: leave one of them in {pack.folder}"
+
+
 def add_handed_in(pack):
     """A team's own notebooks, as they were saved."""
     content, found = rubric.read_rubric(pack.root), {}
     for name in list(pack.names):
         paths = handin.find(name, pack.folder)
         if len(paths) > 1:
-            names = ", ".join(path.name for path in paths)
-            pack.reasons.append(
-                f"{name}: {names} may all be it: leave one of them in {pack.folder}"
-            )
+            pack.reasons.append(doubtful(name, paths, pack))
         elif not paths and name.startswith("a1_bonus"):
             pack.leave_out(name, f"is not in {pack.folder}")
         elif not paths:
@@ -224,14 +226,19 @@ def find_pdf(pack):
     name = PDF if final else f"{PDF}_checkpoint"
     if pack.folder:
         stems = (PDF, "a1_part_v") if final else (name, PDF, "a1_part_v")
-        own = [path for stem in stems for path in handin.find(stem, pack.folder, ".pdf")]
+        found = [handin.find(stem, pack.folder, ".pdf") for stem in stems]
+        own = next(filter(None, found), [])
+        if final:
+            own = [path for path in own if "checkpoint" not in path.stem]
+        if len(own) > 1:
+            pack.reasons.append(doubtful(PDF, own, pack))
         if own:
             return own[0].read_bytes()
     tex = pack.root / "part_v" / f"{PDF}.tex"
     named = pack.root / "out" / "part_v" / f"{name}_{pack.suffix}.pdf"
     make = f'make pdf TEAM="{" ".join(pack.team)}"'
     is_named = named.exists() and rubric.is_from(named, tex)
-    can_make = shutil.which("latexmk") and (pack.root / "Makefile").exists()
+    can_make = all(map(shutil.which, ("latexmk", "make"))) and (pack.root / "Makefile").exists()
     if can_make and not is_named and not pack.reasons:
         print("typesetting Part V with the team's names ...", flush=True)
         done = subprocess.run(
