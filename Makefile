@@ -2,6 +2,7 @@
 # make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
+# make install  what the notebooks need, into .venv
 # make notebook  open JupyterLab with everything installed (PROFILE=full for the whole experiment)
 # make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX); TEAM="alice bob" names its authors, in out/part_v
 # make site    deliverables, PDF and rubric as a static site in site/, for graders
@@ -15,6 +16,8 @@ NO := 0 no No NO false False FALSE off Off OFF
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
+
+install: .venv/run
 
 notebook: .venv/lab
 	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(NOTEBOOKS:=.ipynb)
@@ -80,4 +83,4 @@ format: .venv/dev
 clean:
 	rm -rf .venv out site
 
-.PHONY: run notebook data test full build check site bench pdf format clean
+.PHONY: run install notebook data test full build check site bench pdf format clean
