@@ -27,6 +27,7 @@ CHROMIUM = next(
     None,
 )
 SCREEN = 900  # pixels
+TIMEOUT = 300  # seconds for one answer of the browser, on a busy machine
 DESK = (1280, "light")
 # {item: pixels from the top of its heading to the first table and the first figure under it}
 DISTANCES = """
@@ -73,7 +74,7 @@ class Devtools:
                 return answer["result"]
 
     async def receive(self):
-        answer = json.loads(await asyncio.wait_for(self.socket.read_message(), 60))
+        answer = json.loads(await asyncio.wait_for(self.socket.read_message(), TIMEOUT))
         if "method" in answer:
             self.events.append(answer)
         return answer
