@@ -140,7 +140,7 @@ def run(tmp_path, monkeypatch):
     return ask
 
 
-# Chosen by readers who did not know how changed code is recognised: twelve, ten and ten edits.
+# Chosen by readers who did not know how changed code is recognised: twelve and three times ten edits.
 BLIND = json.loads(Path(__file__).with_name("blind_edits.json").read_text())
 
 
