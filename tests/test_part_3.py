@@ -1,10 +1,19 @@
 """What Part III's prose says must follow from results/ and from the records."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
+
+from a1.models.forecast import ARCHITECTURES, Forecaster
+from a1.power import Series, Windows, add_copies, fill_gaps, load_power, split_rows
+from a1.records import differs, probe
+from a1.records import read as read_record
+from tools.replay import replay
 
 ROOT = Path(__file__).resolve().parents[1]
 R = json.loads((ROOT / "results" / "a1_part_3.json").read_text())
@@ -113,3 +122,43 @@ def test_where_the_errors_are():
     assert R["bias.network4_low"] > 0, "above 4 kW it says too much"
     assert R["off.trees_high"] < R["off.network_high"] < R["off.ridge_high"] < R["off.last_high"]
     assert R["off.trees_low"] < R["off.network_low"]
+
+
+@pytest.fixture(scope="module")
+def household():
+    """The windows of the final network on the real table, and what makes the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError()))
+        try:
+            frame, files = load_power()
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+    if len(frame) < 2_000_000:
+        pytest.skip("not UCI's table")
+    rows, measured = split_rows(len(frame)), add_copies(fill_gaps(frame))
+    scaler = StandardScaler().fit(measured.to_numpy(np.float64)[rows["train"]])
+    mean, std = map(lambda x: x.tolist(), (scaler.mean_, scaler.scale_))
+    meters = [(k, mean[k], std[k]) for k in (4, 5, 6)]
+    network = partial(Forecaster, ARCHITECTURES["lstm"], 96, 0.1, (mean[0], std[0]), True, meters)
+    return Windows(Series(frame, measured, scaler, rows, files)), network
+
+
+def test_the_final_record_is_of_this_code_and_replays(household):
+    data, make_model = household
+    record = read(R["final.run"])
+    made_by = {"recipe": record["recipe"], "data": data.id}
+    made_by |= {"probe": probe(make_model, record["recipe"], data)}
+    assert not differs(record, json.loads(json.dumps(made_by)))
+    losses = replay(make_model, record["recipe"], data)
+    assert losses == pytest.approx(record["first_losses"][:3], rel=1e-4)
+    other = replay(make_model, record["recipe"] | {"seed": 1}, data, steps=1)
+    assert other != pytest.approx(record["first_losses"][:1], rel=1e-2)
+
+
+def test_kept_forecasts_give_the_recorded_scores(household):
+    y = household[0].y["test"].cpu().numpy()
+    said = read_record(ROOT / "runs" / f"{R['final.run']}.json")["test"]["test_predicted"]
+    assert r2_score(y, said) == pytest.approx(R["final.test_r2"], abs=1e-5)
+    watts = np.array(read("gbm")["result"]["test_watts"])[:, None] / 1000
+    assert r2_score(y, watts) == pytest.approx(R["gbm.test_r2"], abs=1e-5)
