@@ -43,7 +43,8 @@ class TinyData(Classification):
             if epoch == self.stop_at:
                 raise KeyboardInterrupt
             self.trained.append(epoch)
-        order = torch.randperm(n) if training else torch.arange(n)
+        device = self.y[part].device
+        order = torch.randperm(n, device=device) if training else torch.arange(n, device=device)
         chosen = order.split(recipe["batch_size"])
         for index in chosen[: self.steps(recipe)] if training else chosen:
             x, y = self.x[part][index], self.y[part][index]
