@@ -4,7 +4,7 @@ results in a few files back.
     python tools/bundle.py pack FOLDER data/cnn_dataset.zip ... --wheels FOLDER --mib 48
     cat FOLDER/part.* | python3 -c "import sys, tarfile as t; \\
         t.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall('work', filter='data')"
-    cd work && python3 tools/bundle.py run OUT --seconds 540 resnet18:3 vgg16c:3
+    cd work && python3 tools/bundle.py run OUT --seconds 540 --train resnet18:3 vgg16c:3
     python3 tools/bundle.py collect OUT --skip 4     # weights that did not fit into OUT at first
 
 `run` installs the wheels of what is missing, and goes through the tests, bench/bench_gpu.py and
@@ -102,7 +102,7 @@ def stages(options):
     python, rehearse = sys.executable, ["--rehearse"] * options.rehearse
     gpu = "not gpu" if options.rehearse else "gpu"
     pytest = [python, "-m", "pytest", "-o", "addopts=", "-q", "-ra", "--durations=8", "-n"]
-    train = [python, "tools/train.py", *options.networks, "--jobs", str(options.jobs), *rehearse]
+    train = [python, "tools/train.py", *options.train, "--jobs", str(options.jobs), *rehearse]
     return {
         "tests": ([*pytest, "4", "-m", gpu, "tests/test_device.py"], 120),
         "suite": ([*pytest, "8", *SUITE], 120),
@@ -182,7 +182,7 @@ def main():
         command.add_argument("--skip", type=int, default=0, help="pieces of weights to leave out")
         command.add_argument("--rehearse", action="store_true")
         if function is run:
-            command.add_argument("networks", nargs="*", help="what tools/train.py is to train")
+            command.add_argument("--train", nargs="*", default=[], help="for tools/train.py")
             command.add_argument("--stages", nargs="+", default=["tests", "bench", "train"])
             command.add_argument("--seconds", type=float, default=540, help="for all of it")
             command.add_argument("--jobs", type=int, default=4)
