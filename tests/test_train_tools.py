@@ -65,7 +65,7 @@ def test_a_stopped_run_leaves_a_checkpoint_and_nothing_half_written(here):
     folder.mkdir(parents=True)
     for name in [*kept, "seed0.npz", "seed0.pt", "seed0.json.tmp"]:
         (folder / name).touch()
-    train.tidy(here / "runs", [("a", 0), ("a", 1)])
+    train.tidy(here / "runs", ["a/seed0", "a/seed1"])
     assert {path.name for path in folder.iterdir()} == kept
 
 

@@ -7,10 +7,11 @@ results in a few files back.
     cd work && python3 tools/bundle.py run OUT --seconds 540 --train resnet18:3 vgg16c:3
     python3 tools/bundle.py collect OUT --skip 4     # weights that did not fit into OUT at first
 
-`run` installs the wheels of what is missing, and goes through the tests, bench/bench_gpu.py and
-tools/train.py; what fails or takes too long does not stop what comes after it. OUT gets log.txt,
-records.tar.gz and the first pieces of the weights of each network's first seed (cat weights.* |
-tar x). `run --rehearse` is the same on a CPU, with drawn data.
+`run` installs the wheels of what is missing and goes through the tests, bench/bench_gpu.py and
+tools/train.py, beside which the other tests and the notebooks in quick may run (--stages). What
+fails or takes too long does not stop what comes after it. OUT gets records.tar.gz, logs included,
+and the first pieces of the weights of each network's first seed (cat weights.* | tar x). With
+--rehearse it is the same on a CPU, with drawn data.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import importlib.metadata
 import io
 import lzma
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -97,51 +99,70 @@ def missing_wheels():
     return found
 
 
-def stages(options):
+def commands(options):
     """{stage: (command, seconds it may take)}; what remains of the time is the training's."""
     python, rehearse = sys.executable, ["--rehearse"] * options.rehearse
     gpu = "not gpu" if options.rehearse else "gpu"
-    pytest = [python, "-m", "pytest", "-o", "addopts=", "-q", "-ra", "--durations=8", "-n"]
+    pytest = [python, "-m", "pytest", "-o", "addopts=", "-q", "-ra", "--durations=8", "-n", "4"]
     train = [python, "tools/train.py", *options.train, "--jobs", str(options.jobs), *rehearse]
     return {
-        "tests": ([*pytest, "4", "-m", gpu, "tests/test_device.py"], 120),
-        "suite": ([*pytest, "8", *SUITE], 120),
+        "tests": ([*pytest, "-m", gpu, "tests/test_device.py"], 150),
         "bench": ([python, "-m", "bench.bench_gpu", *rehearse], 180),
+        "suite": ([*pytest, *SUITE], 300),
+        "notebooks": ([python, "tools/nb.py", "run", "--profile", "quick"], 300),
         "train": (train, options.seconds),
     }
 
 
+class Stage:
+    """A command that runs, what it prints in out/logs/."""
+
+    def __init__(self, name, command, env):
+        self.name, self.began = name, time.monotonic()
+        self.path = Path("out", "logs", f"{name}.txt")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "wb") as log:
+            self.process = subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, process_group=0
+            )
+
+    def ended(self, seconds):
+        """Wait so long at most, then stop it with all that it started; whether it ended well."""
+        try:
+            status = self.process.wait(max(0, seconds)) or "done"
+        except subprocess.TimeoutExpired:
+            status = "too long"
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        print(f"{self.name}: {status} after {time.monotonic() - self.began:.0f} s", flush=True)
+        return status == "done"
+
+
 def run(options):
     """Go through the stages, then collect; the exit status is 1 where one failed."""
-    started, failed = time.monotonic(), []
+    deadline, good = time.monotonic() + options.seconds - 10, []  # to collect
+    left = lambda: deadline - time.monotonic()  # noqa: E731
     options.folder.mkdir(parents=True, exist_ok=True)
     env = os.environ | {"PYTHONUNBUFFERED": "1", "A1_DATA": "data"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, ["site", os.environ.get("PYTHONPATH")]))
-    with open(options.folder / "log.txt", "ab", buffering=0) as log:
-
-        def call(name, command, seconds):
-            began = time.monotonic()
-            log.write(f"\n== {name}: {' '.join(map(str, command))}\n".encode())
-            try:
-                done = subprocess.run(command, env=env, stdout=log, stderr=log, timeout=seconds)
-                status = done.returncode
-            except subprocess.TimeoutExpired:
-                status = "too long"
-            print(f"{name}: {status or 'done'} after {time.monotonic() - began:.0f} s", flush=True)
-            failed.extend([name] * bool(status))
-
-        if wheels := missing_wheels():
-            install = "-m pip install -q --no-index --no-deps --no-compile --target site".split()
-            call("wheels", [sys.executable, *install, *wheels], 60)
-        for name, (command, limit) in stages(options).items():
-            left = options.seconds - (time.monotonic() - started) - 10  # to collect
-            if name in options.stages and left > 0:
-                if name == "train":
-                    command += ["--seconds", str(round(left - 15))]  # it stops its runs itself
-                call(name, command, min(limit, left))
-                collect(options)
-    print((options.folder / "log.txt").read_text(errors="replace")[-8000:])
-    return int(bool(failed))
+    if wheels := missing_wheels():
+        install = "-m pip install -q --no-index --no-deps --no-compile --target site".split()
+        good.append(Stage("wheels", [sys.executable, *install, *wheels], env).ended(60))
+    known = {name: known for name, known in commands(options).items() if name in options.stages}
+    beside = [name for name in ("suite", "notebooks") if {name, "train"} <= known.keys()]
+    for name, (command, limit) in known.items():
+        if left() < 20 or name in beside:
+            continue
+        others = []
+        if name == "train":  # which leaves most cores idle; it stops its runs itself
+            command = [*command, "--seconds", str(round(left() - 15))]
+            others = [Stage(other, known[other][0], env) for other in beside]
+        good.append(Stage(name, command, env).ended(min(limit, left())))
+        good += [other.ended(left()) for other in others]
+        collect(options)
+    for path in sorted(Path("out", "logs").glob("*.txt")):
+        print(f"== {path.name}", path.read_text(errors="replace")[-2500:], sep="\n")
+    return int(not all(good))
 
 
 def collect(options):

@@ -23,7 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+from torch.optim import SGD  # noqa: E402
 
 from a1.files import atomic_write  # noqa: E402
 from a1.models.resnet import ResNet18  # noqa: E402
@@ -31,43 +34,95 @@ from a1.models.vgg import VGG16C  # noqa: E402
 from a1.photos import Photos, find_photos, load_photos, split_indices  # noqa: E402
 from a1.records import RUNS, train_once  # noqa: E402
 from a1.setup import DEVICE, use_device  # noqa: E402
-from a1.train import RECIPE  # noqa: E402
+from a1.train import OPTIMIZERS, RECIPE  # noqa: E402
 from bench.networks import NETWORKS  # noqa: E402
-
-
-def photos():
-    """The course's photos in their split."""
-    images, labels, files = load_photos()
-    return Photos(images, labels, split_indices(images, labels), files)
 
 
 @dataclass(frozen=True)
 class Final:
-    """A network as a notebook reports it: longer trained, where a GPU has the time."""
+    """A network as a notebook reports it, longer trained, where a GPU has the time; find: what
+    unpacks or fetches the data, once, before any run reads them; run: the record's name."""
 
-    make_model: Callable
+    make: Callable  # () -> (make_model, data)
     recipe: dict
-    make_data: Callable = photos
-    find_data: Callable = find_photos  # unpacks what all runs read, before any of them begins
+    find: Callable = find_photos
+    run: str = "{name}/seed{seed}"
+
+
+def photos(make_model):
+    """A network and the course's photos in their split."""
+    images, labels, files = load_photos()
+    return make_model, Photos(images, labels, split_indices(images, labels), files)
 
 
 LONG = RECIPE | {"epochs": 40, "image_sizes": [32] * 16 + [48] * 10}
-FINALS = {
-    "vgg16c": Final(VGG16C, LONG | {"lr": 0.02}),
-    "resnet18": Final(ResNet18, LONG | {"lr": 0.1}),
-}
+
+
+def vgg16c():
+    """Part I."""
+    return Final(partial(photos, VGG16C), LONG | {"lr": 0.02})
+
+
+def resnet18():
+    """Part I."""
+    return Final(partial(photos, ResNet18), LONG | {"lr": 0.1})
+
+
+def vgg_deep():
+    """Part II: plain SGD, nothing that regularises."""
+    from a1.models.vgg_deep import VGGDeep
+
+    OPTIMIZERS["plain_sgd"] = partial(SGD, fused=True)
+    recipe = RECIPE | {"batch_size": 64, "optimizer": "plain_sgd", "schedule": "constant"}
+    recipe |= {"weight_decay": 0, "label_smoothing": 0, "lr": 0.03}
+    recipe |= {"epochs": 16, "image_sizes": [32] * 10 + [48] * 4}
+    return Final(partial(photos, VGGDeep), recipe)
+
+
+def resnext():
+    """Bonus."""
+    from a1.models.resnext import ResNeXt
+
+    return Final(partial(photos, ResNeXt), LONG | {"lr": 0.1})
+
+
+def forecaster():
+    """Part III, on ten times the windows; logarithms of the meters join the inputs."""
+    from a1.models.forecast import ARCHITECTURES, Forecaster
+    from a1.power import Series, Windows, add_copies, fill_gaps, find_power, load_power, split_rows
+
+    def make():
+        frame, files = load_power()
+        rows, measured = split_rows(len(frame)), add_copies(fill_gaps(frame))
+        scaler = StandardScaler().fit(measured.to_numpy(np.float64)[rows["train"]])
+        level, *meters = (
+            (k, float(scaler.mean_[k]), float(scaler.scale_[k])) for k in (0, 4, 5, 6)
+        )
+        network = partial(Forecaster, ARCHITECTURES["lstm"], 64, 0.1, level[1:], True, meters)
+        return network, Windows(Series(frame, measured, scaler, rows, files))
+
+    recipe = RECIPE | {"optimizer": "adamw", "weight_decay": 1e-4, "clip_norm": 1.0, "amp": False}
+    recipe |= {"label_smoothing": 0.0, "augment": [], "warmup": 0.3, "patience": 4}
+    recipe |= {"lr": 4e-3, "batch_size": 256, "loss": "huber", "epochs": 10}
+    recipe |= {"windows_per_epoch": 983_040}
+    return Final(make, recipe, find_power, "final/dropout0.1-seed{seed}")
+
+
+FINALS = {make.__name__: make for make in (resnext, vgg16c, resnet18, vgg_deep, forecaster)}
 
 
 def train_one(name, seed, rehearse):
     """Train a run to its end, or read its record; and release its weights."""
     use_device(DEVICE, full=not rehearse)
-    final, network = FINALS[name], NETWORKS[name]
-    make_model, recipe, make_data = final.make_model, final.recipe, final.make_data
+    final = FINALS[name]()
+    recipe = final.recipe | {"seed": seed}
     if rehearse:
-        make_model, make_data = network.make_small, partial(network.make_data, 64, DEVICE)
-        recipe = recipe | {"epochs": 4, "batch_size": 8, "image_sizes": []}
-    data, run = make_data(), f"{name}/seed{seed}"
-    record = train_once(run, make_model, recipe | {"seed": seed}, data)
+        network = NETWORKS[name]
+        make_model, data = network.make_small, network.make_data(64, DEVICE)
+        recipe |= {"epochs": 4, "batch_size": 8, "image_sizes": []}
+    else:
+        make_model, data = final.make()
+    record = train_once(final.run.format(name=name, seed=seed), make_model, recipe, data)
     weights = torch.load(record["path"].with_suffix(".pt"), map_location="cpu", weights_only=True)
     half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     with atomic_write(RUNS.parent / "weights" / f"{name}-seed{seed}.pt") as file:
@@ -104,8 +159,8 @@ def tidy(folder, runs):
     """Take away what a stopped process leaves in `folder` that is no record's and no checkpoint."""
     for leftover in folder.glob("**/*.tmp"):
         leftover.unlink()
-    for name, seed in runs:
-        for path in folder.glob(f"{name}/seed{seed}*.npz"):
+    for run in runs:
+        for path in folder.glob(f"{run}*.npz"):
             if not path.with_suffix(".json").exists():
                 path.unlink()
                 path.with_suffix(".pt").unlink(missing_ok=True)
@@ -134,7 +189,6 @@ def train_all(runs, options):
             else:
                 running[run] = start(*run, options), now
         time.sleep(0.2)
-    tidy(Path("out/runs" if options.rehearse else "runs"), runs)
     return ended
 
 
@@ -155,11 +209,13 @@ def main():
     if unknown := [name for name, _ in wanted if name not in FINALS]:
         parser.error(f"{unknown[0]} is none of {', '.join(FINALS)}")
     if not options.rehearse:
-        for find in {FINALS[name].find_data for name, _ in wanted}:
+        for find in {FINALS[name]().find for name, _ in wanted}:
             find()
     most = max((seeds for _, seeds in wanted), default=0)
     runs = [(name, seed) for seed in range(most) for name, seeds in wanted if seed < seeds]
     ended = train_all(runs, options)
+    written = [FINALS[name]().run.format(name=name, seed=seed) for name, seed in runs]
+    tidy(Path("out/runs" if options.rehearse else "runs"), written)
     for (name, seed), (status, seconds) in ended.items():
         print(f"{name:>20}:{seed}  {status:<12} {seconds:6.0f} s")
     return int(any(status.startswith("failed") for status, _ in ended.values()))
