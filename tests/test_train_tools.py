@@ -102,12 +102,18 @@ def test_what_is_packed_comes_out_with_code_wheels_and_data(here):
     Path("wheels").mkdir()
     Path("wheels/x-1.0-py3-none-any.whl").touch()
     files = [here / "cnn_dataset.zip", here / "power.txt"]
-    bundle.pack(options(folder=here / "parts", files=files, wheels=here / "wheels", mib=0.05))
-    parts = sorted((here / "parts").iterdir())
-    assert len(parts) > 1 and all(path.stat().st_size <= 0.05 * 2**20 for path in parts)
-    whole = io.BytesIO(b"".join(path.read_bytes() for path in parts))
-    with tarfile.open(fileobj=whole, mode="r|xz") as archive:
-        archive.extractall("work", filter="data")
+    given = {
+        "data": {"files": files, "wheels": here / "wheels"},
+        "code": {"files": [], "wheels": None},
+    }
+    for name, what in given.items():
+        bundle.pack(options(folder=here / name, mib=0.05, **what))
+        parts = sorted((here / name).iterdir())
+        assert all(path.stat().st_size <= 0.05 * 2**20 for path in parts)
+        whole = io.BytesIO(b"".join(path.read_bytes() for path in parts))
+        with tarfile.open(fileobj=whole, mode="r|xz") as archive:
+            archive.extractall("work", filter="data")
+    assert len(parts) > 1
     assert Path("work/data/cnn_dataset/dogs/1.jpg").read_text() == "cnn_dataset/dogs/1.jpg"
     assert (
         Path("work/data/cnn_dataset/food/7.jpg").exists() and Path("work/data/power.txt").exists()

@@ -1,9 +1,10 @@
 """Test, measure and train on a machine that reaches nothing: code and data in a few files there,
 results in a few files back.
 
-    python tools/bundle.py pack FOLDER data/cnn_dataset.zip ... --wheels FOLDER --mib 48
-    cat FOLDER/part.* | python3 -c "import sys, tarfile as t; \\
-        t.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall('work', filter='data')"
+    python tools/bundle.py pack FOLDER/code
+    python tools/bundle.py pack FOLDER/data data/cnn_dataset.zip ... --wheels WHEELS --mib 48
+    cat FOLDER/data/part.* | python3 -c "import sys, tarfile as t; \\
+        t.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall('work', filter='data')"   # code, too
     cd work && python3 tools/bundle.py run OUT --seconds 540 --train resnet18:3 vgg16c:3
     python3 tools/bundle.py collect OUT --skip 4     # weights that did not fit into OUT at first
 
@@ -62,11 +63,13 @@ class Pieces(io.RawIOBase):
 
 
 def pack(options):
-    """Write code, wheels and data as parts; photos out of their zip, where they compress."""
+    """Write wheels and data, or where none are named the code, as parts. Photos leave their zip:
+    so they compress."""
     listed = subprocess.run(["git", "ls-files", *CODE], cwd=ROOT, capture_output=True, text=True)
+    code = [] if options.files or options.wheels else listed.stdout.split()
     pieces = Pieces(options.folder / "part", int(options.mib * MIB))
     with lzma.open(pieces, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
-        for name in listed.stdout.split():
+        for name in code:
             archive.add(ROOT / name, name)
         for wheel in sorted(options.wheels.glob("*.whl")) if options.wheels else ():
             archive.add(wheel, f"wheels/{wheel.name}")
