@@ -68,13 +68,18 @@ def start(network, device, seed=0):
     return network.make_small().to(device, memory_format=torch.channels_last)
 
 
+SPARED = {"low": torch.float16, "amp": False, "optimizer": "adamw"}
+
+
 @pytest.fixture(autouse=True)
 def quick_on_a_cpu(request):
-    """Leaves out what would be slow there."""
-    given = getattr(request.node, "callspec", None) and request.node.callspec.params
-    if given and getattr(given.get("network"), "slow", False):
-        if "cuda" not in (given.get("device"), given.get("there"), given.get("here")):
-            pytest.skip("slow without a GPU")
+    """Leaves out there what is slow, and what one network, ResNet-18, stands for."""
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    network = given.get("network")
+    if network and "cuda" not in (given.get("device"), given.get("there"), given.get("here")):
+        spared = any(given.get(name) == value for name, value in SPARED.items())
+        if network.slow or (spared and network is not NETWORKS["resnet18"]):
+            pytest.skip("left to a GPU")
 
 
 def linear(device):
