@@ -1,7 +1,7 @@
-"""What a GPU does with our networks: `python -m bench.bench_gpu`, about two minutes, real photos if found.
+"""What a GPU does with our networks: `python -m bench.bench_gpu`, two to three minutes.
 
-Training speed of every network in each precision, batches alone, peak memory, and seconds from
-nothing to a validation accuracy. Written to bench/gpu.json, from which the README draws its table.
+Training speed of every network in each precision, batches alone, peak memory, and, where there are
+the course's photos, seconds from nothing to a validation accuracy. Written to bench/gpu.json, from which the README draws its table.
 `--rehearse` goes through all of it in a minute on a CPU, with small networks and drawn data, into out/.
 """
 
@@ -28,6 +28,7 @@ TARGETS = (0.90, 0.94)
 LADDER = (2, 3, 4, 6, 8, 11, 15)  # epochs tried, with a seed that is not reported
 MARGIN = 0.003  # by which the try has to pass a target, lest luck chooses
 SEEDS = range(5)
+STEPS = 30  # of an epoch whose speed is measured
 
 
 def wait():
@@ -112,20 +113,28 @@ def to_accuracy(make_data, make_model, targets, ladder, seeds):
 def measure(rehearse):
     """All measurements, as they are written."""
     use_device(DEVICE, full=not rehearse)
-    n, batches = (32, {"batch_size": 16}) if rehearse else (128 * 40, {})
+    changes = {"batch_size": 16, "size": 64, "test_size": 64} if rehearse else {}
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     found = {"device": name, "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
-    found |= {"unit": {}, "training": {}, "gb": {}, "loader": {}}
+    found |= {"unit": {}, "training": {}, "gb": {}, "loader": {}, "autotuned": {}}
+    precisions = dict(PRECISIONS)
+    if DEVICE.type == "cpu":
+        del precisions["float16"]  # for which a CPU has no LSTM
     for key, network in NETWORKS.items():
-        network = network.with_recipe(**batches)
+        network = network.with_recipe(**changes)
+        n = (2 if rehearse else STEPS) * network.recipe["batch_size"]
         speeds = {
             text: training_speed(network, precision, n, rehearse)
-            for text, precision in PRECISIONS.items()
+            for text, precision in precisions.items()
         }
         found["unit"][key] = network.unit
         found["training"][key] = {text: round(speed) for text, (speed, _) in speeds.items()}
         found["gb"][key] = {text: round(gb, 2) for text, (_, gb) in speeds.items()}
         found["loader"][key] = round(loader_speed(network, n))
+        torch.backends.cudnn.benchmark = True  # which we do not use: what would it give?
+        tuned, _ = training_speed(network, torch.bfloat16, n, rehearse)
+        torch.backends.cudnn.benchmark = False
+        found["autotuned"][key] = round(tuned)
         print(key, found["training"][key], found["gb"][key], found["loader"][key], flush=True)
     if rehearse:
         make_data, make_model = partial(drawn_photos, 256, DEVICE), partial(ResNet18, width=8)

@@ -163,7 +163,7 @@ def transfer(name):
 
     OPTIMIZERS.setdefault("adamw_by_share", adamw_by_share)
     recipe = RECIPE | {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01, "batch_size": 32}
-    recipe |= {"size": 64, "test_size": 64, "augment": ["crop", "flip", "color"]}
+    recipe |= {"size": 128, "test_size": 160, "augment": ["crop", "flip", "color"]}
     small = partial(TransferNet, name, 10, pretrained=False, dropout=0.0)
     make_model = partial(TransferNet, name, 10, pretrained=False)
     return Network(make_model, small, drawn_food, recipe, slow=name != "squeezenet1_1")

@@ -24,7 +24,7 @@ from bench.networks import NETWORKS
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 READS = ("__float__", "__int__", "__bool__", "__index__", "item", "tolist", "cpu", "numpy")
-SHORT = {"epochs": 4, "batch_size": 8, "amp": False}
+SHORT = {"epochs": 4, "batch_size": 8, "amp": False, "size": 64, "test_size": 64}
 # Relative errors of outputs and of the whole gradient, against float64 on the CPU. A CPU is seen to
 # reach 5e-6, 0.03 and 0.004; TF32 would give 1e-3.
 TOLERANCES = {None: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
