@@ -98,7 +98,7 @@ def forecaster(layers="lstm"):
     recipe |= {"batch_size": 256, "loss": "huber", "windows_per_epoch": 10**9}
     small = partial(Forecaster, kinds, 8, 0.0, level)
     return Network(
-        partial(Forecaster, kinds, 64, 0.1, level), small, drawn_windows, recipe, "windows"
+        partial(Forecaster, kinds, 96, 0.1, level), small, drawn_windows, recipe, "windows"
     )
 
 

@@ -98,7 +98,7 @@ def forecaster():
         level, *meters = (
             (k, float(scaler.mean_[k]), float(scaler.scale_[k])) for k in (0, 4, 5, 6)
         )
-        network = partial(Forecaster, ARCHITECTURES["lstm"], 64, 0.1, level[1:], True, meters)
+        network = partial(Forecaster, ARCHITECTURES["lstm"], 96, 0.1, level[1:], True, meters)
         return network, Windows(Series(frame, measured, scaler, rows, files))
 
     recipe = RECIPE | {"optimizer": "adamw", "weight_decay": 1e-4, "clip_norm": 1.0, "amp": False}
