@@ -103,8 +103,8 @@ def test_what_is_packed_comes_out_with_code_wheels_and_data(here):
     Path("wheels/x-1.0-py3-none-any.whl").touch()
     files = [here / "cnn_dataset.zip", here / "power.txt"]
     given = {
-        "data": {"files": files, "wheels": here / "wheels"},
-        "code": {"files": [], "wheels": None},
+        "data": {"files": files, "wheels": None},
+        "code": {"files": [], "wheels": here / "wheels"},
     }
     for name, what in given.items():
         bundle.pack(options(folder=here / name, mib=0.05, **what))
@@ -120,6 +120,7 @@ def test_what_is_packed_comes_out_with_code_wheels_and_data(here):
     )
     needed = ("a1/train.py", "tools/bundle.py", "bench/networks.py", "tests/conftest.py")
     assert all(Path("work", name).exists() for name in needed)
+    assert Path("work/wheels/x-1.0-py3-none-any.whl").exists()
 
 
 def test_records_come_back_whole_and_weights_in_pieces(here, monkeypatch):

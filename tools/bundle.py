@@ -1,8 +1,8 @@
 """Test, measure and train on a machine that reaches nothing: code and data in a few files there,
 results in a few files back.
 
-    python tools/bundle.py pack FOLDER/code
-    python tools/bundle.py pack FOLDER/data data/cnn_dataset.zip ... --wheels WHEELS --mib 48
+    python tools/bundle.py pack FOLDER/code --wheels WHEELS
+    python tools/bundle.py pack FOLDER/data data/cnn_dataset.zip ... --mib 42
     cat FOLDER/data/part.* | python3 -c "import sys, tarfile as t; \\
         t.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall('work', filter='data')"   # code, too
     cd work && python3 tools/bundle.py run OUT --seconds 540 --train resnet18:3 vgg16c:3
@@ -63,10 +63,10 @@ class Pieces(io.RawIOBase):
 
 
 def pack(options):
-    """Write wheels and data, or where none are named the code, as parts. Photos leave their zip:
-    so they compress."""
+    """Write data, or where none are named code and wheels, as parts. Photos leave their zip, so
+    that they compress."""
     listed = subprocess.run(["git", "ls-files", *CODE], cwd=ROOT, capture_output=True, text=True)
-    code = [] if options.files or options.wheels else listed.stdout.split()
+    code = [] if options.files else listed.stdout.split()
     pieces = Pieces(options.folder / "part", int(options.mib * MIB))
     with lzma.open(pieces, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         for name in code:
