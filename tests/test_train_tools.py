@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ def begun(monkeypatch):
 
 
 def test_runs_begin_in_order_and_a_failure_stops_no_other(begun):
-    ended = train.train_all([("a", 0), ("bad", 0), ("b", 0.1)], options())
+    ended = train.train_all([("a", 0), ("bad", 0), ("b", 0.1)], options(), time.monotonic())
     assert begun == [("a", 0), ("bad", 0), ("b", 0.1)]
     assert {run: status for run, (status, _) in ended.items()} == {
         ("a", 0): "ended",
@@ -55,7 +56,7 @@ def test_runs_begin_in_order_and_a_failure_stops_no_other(begun):
 
 def test_what_does_not_end_in_time_is_stopped_and_what_would_not_is_not_begun(begun):
     runs = [("a", 1.5), ("b", 60), ("a", 1.6)]
-    ended = train.train_all(runs, options(seconds=2.5))
+    ended = train.train_all(runs, options(seconds=2.5), time.monotonic())
     assert [ended[run][0] for run in runs] == ["ended", "stopped", "not begun"]
     assert begun == runs[:2] and ended["b", 60][1] < 15
 

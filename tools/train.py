@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+STARTED = time.monotonic()  # before what takes long to import
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -166,9 +167,10 @@ def tidy(folder, runs):
                 path.with_suffix(".pt").unlink(missing_ok=True)
 
 
-def train_all(runs, options):
-    """Train in the order given, `jobs` at a time: {run: (how it ended, seconds)}."""
-    deadline, waiting, ended = time.monotonic() + options.seconds, list(runs), {}
+def train_all(runs, options, since):
+    """Train in the order given, `jobs` at a time: {run: (how it ended, seconds)}; `since`: since
+    when the seconds are counted."""
+    deadline, waiting, ended = since + options.seconds, list(runs), {}
     running, took = {}, {}  # run: (process, when it began); network: seconds of its last run
     while waiting or running:
         now = time.monotonic()
@@ -213,7 +215,7 @@ def main():
             find()
     most = max((seeds for _, seeds in wanted), default=0)
     runs = [(name, seed) for seed in range(most) for name, seeds in wanted if seed < seeds]
-    ended = train_all(runs, options)
+    ended = train_all(runs, options, STARTED)
     written = [FINALS[name]().run.format(name=name, seed=seed) for name, seed in runs]
     tidy(Path("out/runs" if options.rehearse else "runs"), written)
     for (name, seed), (status, seconds) in ended.items():
