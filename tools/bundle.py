@@ -1,6 +1,7 @@
 """Test, measure and train on a machine that reaches nothing: code and data in a few files there,
 results in a few files back.
 
+    python tools/bundle.py wheels WHEELS --python 3.12 --present names-of-what-is-there.txt
     python tools/bundle.py pack FOLDER/code --wheels WHEELS
     python tools/bundle.py pack FOLDER/data data/cnn_dataset.zip ... --mib 42
     cat FOLDER/data/part.* | python3 -c "import sys, tarfile as t; \\
@@ -20,6 +21,7 @@ import importlib.metadata
 import io
 import lzma
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +62,26 @@ class Pieces(io.RawIOBase):
             with open(self.paths[-1], "ab") as file:
                 file.write(content[: self.left])
             content, self.left = content[self.left :], max(0, self.left - len(content))
+
+
+def wheels(options):
+    """Download for another Python what is installed here and not present there."""
+    present = set(re.split(r"[\s,]+", options.present.read_text().lower().replace("_", "-")))
+    wanted = []
+    for found in importlib.metadata.distributions():
+        name = found.name.lower().replace("_", "-")
+        if name not in present and not name.startswith(("cuda", "nvidia", "torch", "pip", "ruff")):
+            wanted.append(f"{found.name}=={found.version}")
+    flags = "-m pip download -q --no-deps --only-binary=:all: --implementation cp".split()
+    flags += [f"--python-version={options.python}", f"--dest={options.folder}"]
+    flags += [f"--platform=manylinux_2_{n}_x86_64" for n in (34, 31, 28, 27, 26, 24, 17, 5)]
+    flags += [f"--platform=manylinux{year}_x86_64" for year in (2014, 2010, 1)]
+    for names in ([*wanted], *([name] for name in wanted)):  # all at once, or what can be had
+        done = subprocess.run([sys.executable, *flags, *names], capture_output=True)
+        if done.returncode == 0 and names == wanted:
+            break
+        if done.returncode and names != wanted:
+            print(f"{names[0]}: no wheel")
 
 
 def pack(options):
@@ -148,9 +170,9 @@ def run(options):
     options.folder.mkdir(parents=True, exist_ok=True)
     env = os.environ | {"PYTHONUNBUFFERED": "1", "A1_DATA": "data"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, ["site", os.environ.get("PYTHONPATH")]))
-    if wheels := missing_wheels():
+    if missing := missing_wheels():
         install = "-m pip install -q --no-index --no-deps --no-compile --target site".split()
-        good.append(Stage("wheels", [sys.executable, *install, *wheels], env).ended(60))
+        good.append(Stage("wheels", [sys.executable, *install, *missing], env).ended(60))
     known = {name: known for name, known in commands(options).items() if name in options.stages}
     beside = [name for name in ("suite", "notebooks") if {name, "train"} <= known.keys()]
     for name, (command, limit) in known.items():
@@ -195,10 +217,14 @@ def main():
     """Pack, run or collect."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for function in (pack, run, collect):
+    for function in (wheels, pack, run, collect):
         command = commands.add_parser(function.__name__, help=function.__doc__.splitlines()[0])
         command.set_defaults(function=function)
         command.add_argument("folder", type=Path)
+        if function is wheels:
+            command.add_argument("--python", default="3.12", help="its version there")
+            command.add_argument("--present", type=Path, required=True, help="file of names")
+            continue
         if function is pack:
             command.add_argument("files", nargs="*", type=Path, help="data, as in data/")
             command.add_argument("--wheels", type=Path)
