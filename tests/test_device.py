@@ -356,6 +356,11 @@ def test_an_imagined_gpu_meets_no_tensor_of_the_cpu(network, monkeypatch):
     """torch's fake tensors have a device and no numbers: mixing devices or reading one raises."""
     if "GRU" in repr(network.make_small()):
         pytest.skip("torch imagines no GRU")
+    try:
+        with FakeTensorMode():
+            torch.empty(1, device="cuda")
+    except (AssertionError, RuntimeError) as error:
+        pytest.skip(f"this build of torch imagines none: {error}")
     recipe, data = recipe_of(network), network.make_data(16)
     drawn = list(data.batches("train", recipe, 0)) if network.unit == "tweets" else None
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # there is none
