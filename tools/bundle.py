@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ("a1", "bench", "tools", "tests", "notebooks", "pyproject.toml", "requirements.txt")
 MIB = 2**20
 NOTEBOOKS = (  # on stand-ins, so that nobody moves the photos that others read
-    "{python} tools/data.py --stand-in --to out/stand_in"
+    "{python} tools/data.py --stand-in --to out"
     " && A1_DATA=out/stand_in {python} tools/nb.py run --profile quick"
 )
 PIECE, PIECES = 15 * MIB, 4  # of the weights: size, and number in one folder
