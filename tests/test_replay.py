@@ -28,7 +28,9 @@ def read(path):
     return json.loads((ROOT / path).read_text())
 
 
+RECORDS = [path for path in RECORDS if "history" in read(path)]  # the others were not trained
 SCORED = [path for path in RECORDS if "test" in read(path)["sizes"]]
+PHOTOS = [path for path in SCORED if path.parent.name in MODELS]  # the others have other data
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def photos():
     return Photos(images, labels, split_indices(images, labels), files)
 
 
-@pytest.mark.parametrize("path", SCORED, ids=str)
+@pytest.mark.parametrize("path", PHOTOS, ids=str)
 def test_a_record_is_of_these_photos_and_replays_and_another_seed_does_not(path, photos):
     record, make_model = read(path), MODELS[path.parent.name]
     assert record["data"] == photos.id
@@ -85,16 +87,15 @@ def test_every_record_can_be_read(monkeypatch):
     for path in RECORDS:
         record = a1.records.read(path)
         assert record.keys() == needed, path
-        scores = [epoch["val_acc"] for epoch in record["history"]]
+        scores = [epoch.get("val_acc", -epoch["val_loss"]) for epoch in record["history"]]
+        kept = record["metrics"].get("val_acc", -record["metrics"]["val_loss"])
         assert record["best_epoch"] == 1 + scores.index(max(scores)), path
-        assert record["metrics"]["val_acc"] == pytest.approx(max(scores), abs=0.005), (
-            path
-        )  # float32
+        assert kept == pytest.approx(max(scores), abs=0.005), path  # float32
 
 
 def test_kept_probabilities_give_the_recorded_accuracy(photos):
     y = photos.y["test"].cpu().numpy()
-    for path in SCORED:
+    for path in PHOTOS:
         probs = a1.records.read(ROOT / path)["test"]["test_probs"]
         accuracy = (probs.argmax(1) == y).mean()
         assert abs(accuracy - read(path)["metrics"]["test_acc"]) < 1.5 / len(y), path
