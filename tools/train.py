@@ -106,7 +106,7 @@ def forecaster():
     recipe |= {"label_smoothing": 0.0, "augment": [], "warmup": 0.3, "patience": 4}
     recipe |= {"lr": 4e-3, "batch_size": 256, "loss": "huber", "epochs": 10}
     recipe |= {"windows_per_epoch": 983_040}
-    return Final(make, recipe, find_power, "final/dropout0.1-seed{seed}")
+    return Final(make, recipe, find_power, "final/network-seed{seed}")
 
 
 FINALS = {make.__name__: make for make in (resnext, vgg16c, resnet18, vgg_deep, forecaster)}
