@@ -176,7 +176,8 @@ def run(options):
     env["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(Path("site").resolve()), os.environ.get("PYTHONPATH")])
     )
-    if missing := missing_wheels():
+    missing = [] if Path("site").exists() else missing_wheels()  # from an earlier call
+    if missing:
         install = "-m pip install -q --no-index --no-deps --no-compile --target site".split()
         good.append(Stage("wheels", [sys.executable, *install, *missing], env).ended(60))
     known = {name: known for name, known in commands(options).items() if name in options.stages}
