@@ -67,10 +67,9 @@ def split_food(images, labels, parts, seed=0):
         index[part] = np.flatnonzero((parts == part) & ~np.isin(hashes, seen))
         seen += list(hashes[index[part]])
     if not len(index[1]):
-        group, distinct = pd.factorize(hashes[index[0]])  # copies stay together
+        group = pd.factorize(hashes[index[0]])[0]  # copies stay together
         y = pd.Series(labels[index[0]].numpy()).groupby(group).first()
-        options = {"train_size": 0.8, "stratify": y, "random_state": seed}
-        drawn = train_test_split(np.arange(len(distinct)), **options)
+        drawn = train_test_split(y.index, train_size=0.8, stratify=y, random_state=seed)
         index[0], index[1] = (index[0][np.isin(group, half)] for half in drawn)
     return {part: torch.from_numpy(own) for part, own in zip(PARTS, index)}
 
@@ -83,8 +82,7 @@ def share_of(labels, index, share, seed=0):
 
 
 def random_crop(x, size, smallest=0.5):
-    """A random window of each image, at least `smallest` of its area, its sides stretched by up to
-    4/3: [N, 3, H, W] -> float [N, 3, size, size] (Szegedy et al., CVPR 2015, section 6)."""
+    """A random window of each image, [N, 3, H, W] -> [N, 3, size, size] (Szegedy et al., 2015)."""
     n, device = len(x), x.device
     area = smallest + (1 - smallest) * torch.rand(n, device=device)
     stretch = (4 / 3) ** (2 * torch.rand(n, device=device) - 1)
@@ -97,10 +95,7 @@ def random_crop(x, size, smallest=0.5):
 
 
 class FoodPhotos(Classification):
-    """Photos of each part on one device, 0 to 1; the recipe says their size in training and after.
-
-    images uint8 [N, 3, S, S]; labels int64 [N]; indices {part: int64}; files: their hash.
-    """
+    """Photos of each part on one device, pixels from 0 to 1, of the size that the recipe says."""
 
     def __init__(self, images, labels, indices, files, device=DEVICE):
         self.x = {part: images[index].to(device) for part, index in indices.items()}
@@ -131,4 +126,5 @@ class FoodPhotos(Classification):
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=generator)
         parts = {"train": torch.arange(16), "val": torch.arange(16, 24)}
-        return FoodPhotos(images, torch.arange(24) % 10, parts, "drawn", "cpu")
+        labels = torch.arange(24) % (int(self.y["train"].max()) + 1)
+        return FoodPhotos(images, labels, parts, "drawn", "cpu")

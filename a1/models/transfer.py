@@ -14,40 +14,32 @@ from a1.setup import FULL
 
 
 def load_body(name, pretrained=True):
-    """A network of torchvision, or timm's "tf_...", that ends with its last feature map.
-
-    ImageNet's weights are read from `name`.pt in $A1_PRETRAINED or in pretrained/ beside the data,
-    or else downloaded by the library; a rehearsal does without.
-    """
-    places = os.environ.get("A1_PRETRAINED", "."), os.environ.get("A1_DATA", "data"), "data"
-    files = [
-        Path(place).expanduser() / sub / f"{name}.pt"
-        for place in places
-        for sub in (".", "pretrained")
-    ]
-    path = next(filter(Path.exists, files), None) if pretrained else None
-    download = pretrained and path is None and FULL
-    if name.startswith("tf_"):
-        network = timm.create_model(name, pretrained=download)
-    else:
-        network = get_model(name, weights="DEFAULT" if download else None)
-    if path:
+    """A network of torchvision, or an EfficientNet of timm, up to its last feature map. Weights are
+    read from $A1_PRETRAINED or pretrained/ with the data, else downloaded (not in a rehearsal)."""
+    from_timm = name.startswith("efficientnet")
+    name = f"tf_{name}" if from_timm else name
+    folder = Path(os.environ.get("A1_DATA", "data"), "pretrained")
+    path = Path(os.environ.get("A1_PRETRAINED", folder), f"{name}.pt").expanduser()
+    found = pretrained and path.exists()
+    download = pretrained and not found and FULL
+    options = (
+        {"pretrained": download} if from_timm else {"weights": "DEFAULT" if download else None}
+    )
+    network = (timm.create_model if from_timm else get_model)(name, **options)
+    if found:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    if name.startswith("tf_"):
+    if from_timm:
         network.reset_classifier(0, "")  # no head, no pooling
-    return getattr(network, "features", network)
+    return network if from_timm else network.features
 
 
-PIXELS = {  # of each library's training
-    "torchvision": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
-    "timm": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-}
+IMAGENET, HALF = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), ([0.5] * 3, [0.5] * 3)  # mean, std
 
 
 class TransferNet(nn.Module):
     """A pre-trained body and a new head: [B, 3, S, S], pixels from 0 to 1 -> logits [B, classes].
 
-    Pixels are standardised as the body is used to; it learns at `share` of the learning rate.
+    The body learns at `share` of the learning rate; at 0 it is frozen, batch-norm statistics too.
     """
 
     def __init__(self, name, num_classes, share=1.0, pretrained=True, dropout=0.2):
@@ -56,10 +48,17 @@ class TransferNet(nn.Module):
         with torch.no_grad():
             width = self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, num_classes))
-        for key, constants in PIXELS["timm" if name.startswith("tf_") else "torchvision"].items():
-            self.register_buffer(key, torch.tensor(constants).view(3, 1, 1), persistent=False)
+        pixels = HALF if name.startswith("efficientnet") else IMAGENET
+        for key, values in zip(("mean", "std"), pixels):
+            self.register_buffer(key, torch.tensor(values).view(3, 1, 1), persistent=False)
+        self.share = share
         for parameter in self.body.parameters():
-            parameter.share = share
+            parameter.share, parameter.requires_grad = share, share > 0
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.body.train(mode and self.share > 0)
+        return self
 
     def features(self, x):
         """What the head sees: [B, 3, S, S] -> [B, width]."""
@@ -70,12 +69,9 @@ class TransferNet(nn.Module):
 
 
 def adamw_by_share(params, lr, weight_decay):
-    """AdamW with a group of parameters for each share of the rate, the head's, 1, first."""
-    groups = {}
-    for param in params:
-        groups.setdefault(getattr(param, "share", 1.0), []).append(param)
-    groups = [{"params": groups[share], "lr": lr * share} for share in sorted(groups, reverse=True)]
-    return AdamW(groups, weight_decay=weight_decay, fused=True)
+    """AdamW in which each parameter has its share of the rate, 1 where it has none."""
+    groups = [{"params": [p], "lr": lr * getattr(p, "share", 1.0)} for p in params]
+    return AdamW(groups[::-1], weight_decay=weight_decay, fused=True)  # the head's first
 
 
 def cycle_by_group(optimizer, lr, steps):
