@@ -46,7 +46,9 @@ def test_order_and_means():
     gained, lost = RESULTS["two.gained"], RESULTS["two.lost"]
     acc = RESULTS["efficientnet_lite0.test_acc"] + (gained - lost) / 1250
     assert acc == pytest.approx(RESULTS["two.acc"], abs=1e-4)
-    assert binomtest(gained, gained + lost).pvalue == pytest.approx(RESULTS["two.p"], rel=1e-2) < 0.05
+    assert (
+        binomtest(gained, gained + lost).pvalue == pytest.approx(RESULTS["two.p"], rel=1e-2) < 0.05
+    )
     assert RESULTS["three.acc"] - RESULTS["two.acc"] < 0.005, "SqueezeNet adds nothing"
     assert 0.04 < 3 * RESULTS["lead.p"] < 0.05, "only just beyond chance"
 
@@ -57,9 +59,13 @@ def test_claims_on_the_tries():
         assert pretrained - random > 0.35 and random < 0.35
     assert val_acc("change", "squeezenet1_1-constant rate") == pytest.approx(0.1), "chance"
     for model in MODELS[1:]:
-        change = val_acc("change", f"{model}-constant rate") - val_acc("change", f"{model}-as it was")
+        change = val_acc("change", f"{model}-constant rate") - val_acc(
+            "change", f"{model}-as it was"
+        )
         assert -0.036 < change < 0, "within noise"
-    batch = val_acc("change", "squeezenet1_1-batch 16") - val_acc("change", "squeezenet1_1-as it was")
+    batch = val_acc("change", "squeezenet1_1-batch 16") - val_acc(
+        "change", "squeezenet1_1-as it was"
+    )
     assert batch > 0.05
     tuned = [val_acc("change", f"efficientnet_lite0-{n} pixels") for n in (128, 160, 224)]
     assert sorted(tuned) == tuned and tuned[2] - tuned[1] > 0.02

@@ -138,15 +138,26 @@ def test_a_crop_is_a_part_of_the_photo():
 
 @pytest.mark.parametrize("folders", [("training", "validation", "evaluation"), ("train", "test")])
 @pytest.mark.parametrize("flat", [False, True])
-def test_food_is_read_from_class_folders_and_from_numbered_names(folders, flat, tmp_path, monkeypatch):
+def test_food_is_read_from_class_folders_and_from_numbered_names(
+    folders, flat, tmp_path, monkeypatch
+):
     form = "{part}/{label}_{k}.jpg" if flat else "{part}/dish{label}/{k}.jpg"
-    names = [form.format(part=part, label=label, k=k) for part in folders for label in (0, 1) for k in (2, 10)]
+    names = [
+        form.format(part=part, label=label, k=k)
+        for part in folders
+        for label in (0, 1)
+        for k in (2, 10)
+    ]
     write_photos(tmp_path / "food11", names)
     monkeypatch.setenv("A1_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     images, labels, parts, classes, files = load_food(size=16)
-    assert images.shape == (len(names), 3, 16, 16) and classes == (["0", "1"] if flat else ["dish0", "dish1"])
-    assert parts.tolist() == sorted(parts) and set(parts) == ({0, 1, 2} if len(folders) == 3 else {0, 2})
+    assert images.shape == (len(names), 3, 16, 16) and classes == (
+        ["0", "1"] if flat else ["dish0", "dish1"]
+    )
+    assert parts.tolist() == sorted(parts) and set(parts) == (
+        {0, 1, 2} if len(folders) == 3 else {0, 2}
+    )
     assert labels.tolist() == [0, 0, 1, 1] * len(folders)
     assert load_food(1, 16)[0].shape[0] == 2 * len(folders), "the first of each class and part"
     assert load_food(size=16)[4] == files != load_food(1, 16)[4]
