@@ -268,8 +268,8 @@ def attempt(name, body_lr, head_lr, **change):
 # %%
 RATES = [(0, 1e-2), (1e-4, 1e-4), (1e-4, 1e-3), (3e-4, 3e-4), (3e-4, 3e-3)]  # of body and head
 RATES += [(1e-3, 1e-3), (1e-3, 1e-2)]
-AROUND = {"squeezenet1_1": [(1e-3, 3e-2), (1e-3, 0.1), (3e-3, 3e-2)]}
-AROUND |= {"mobilenet_v2": [(3e-4, 1e-2)], "efficientnet_lite0": [(3e-3, 3e-3)]}
+AROUND = {"squeezenet1_1": [(1e-3, 3e-2), (3e-3, 3e-2)], "mobilenet_v2": []}
+AROUND |= {"efficientnet_lite0": [(3e-3, 3e-3)]}
 pairs = {n: RATES + AROUND[n] if FULL else RATES[:2] for n in NAMES}
 few, rows = portion(1 / 3), [(n, *pair) for n in NAMES for pair in pairs[n]]
 tried = {f"{n}-{body:g}-{head:g}": attempt(n, body, head) for n, body, head in rows}
@@ -281,9 +281,12 @@ table.map("{:.4f}".format).replace("nan", "").rename(index=NAMES)
 # %% [markdown]
 # Validation accuracy by highest rate, 0 being the frozen body; empty: not tried.
 #
-# **A new head alone is a strong start**: {{try_squeezenet1_1_0_0p01.val_acc:.1%}}, {{try_mobilenet_v2_0_0p01.val_acc:.1%}} and {{try_efficientnet_lite0_0_0p01.val_acc:.1%}} with the body left as it came, where chance is a tenth, in the order of the published accuracies. TEXT
+# **A new head alone is a strong start**: {{try_squeezenet1_1_0_0p01.val_acc:.1%}}, {{try_mobilenet_v2_0_0p01.val_acc:.1%}} and {{try_efficientnet_lite0_0_0p01.val_acc:.1%}} with the body left as it came, where chance is a tenth, in the order of the published accuracies. In three epochs SqueezeNet gets no further at any rate of its body, MobileNetV2 as far ({{try_mobilenet_v2_0p0003_0p003.val_acc:.1%}}); only Lite0 gains from a body that learns ({{try_efficientnet_lite0_0p001_0p001.val_acc:.1%}}).
 #
-# **The head has to be fast, the body need not be slow.** At the body's lowest rate a head ten times as fast is worth {{head.squeezenet1_1:.0f}}, {{head.mobilenet_v2:.0f}} and {{head.efficientnet_lite0:.0f}} points, since a slow one hardly moves in three epochs. TEXT
+# **The head has to be fast, the body need not be slow.** At the body's lowest rate a head ten times as fast is worth {{head.squeezenet1_1:.0f}}, {{head.mobilenet_v2:.0f}} and {{head.efficientnet_lite0:.0f}} points, since a slow one hardly moves in three epochs. With the head at 0.001, a body as fast beats one ten times slower for MobileNetV2 ({{try_mobilenet_v2_0p001_0p001.val_acc:.1%}} against {{try_mobilenet_v2_0p0001_0p001.val_acc:.1%}}) and Lite0 ({{try_efficientnet_lite0_0p001_0p001.val_acc:.1%}} against {{try_efficientnet_lite0_0p0001_0p001.val_acc:.1%}}). SqueezeNet, without batch norm, is better off with the slow one
+# ({{try_squeezenet1_1_0p0001_0p001.val_acc:.1%}} against {{try_squeezenet1_1_0p001_0p001.val_acc:.1%}}). The second round lowers none of the three bodies' rates and raises SqueezeNet's head's.
+#
+# One run each: with {{n_val}} validation photos an accuracy is known to about 3.5 points either way.
 
 # %% tags=["facts"]
 value = rates.set_index("variant")["val_acc"].round(4)
