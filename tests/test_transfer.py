@@ -1,5 +1,10 @@
 """Transfer learning: photos of food, bodies of others, new heads, and what a frozen body must keep."""
 
+import json
+import os
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +13,10 @@ from torchvision.io import write_jpeg
 
 from a1.food import FoodPhotos, find_food, load_food, random_crop, share_of, split_food
 from a1.models.transfer import TransferNet, adamw_by_share, cycle_by_group
+from a1.records import TOLERANCE, differs, probe
 from a1.train import OPTIMIZERS, RECIPE, SCHEDULES, train
 
+ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {"squeezenet1_1": 512, "mobilenet_v2": 1280, "efficientnet_lite0": 1280}
 RECIPE = RECIPE | {"epochs": 1, "batch_size": 8, "optimizer": "adamw_by_share", "amp": False}
 RECIPE |= {"augment": ["crop", "flip", "color"], "size": 32, "test_size": 40, "lr": 1e-3}
@@ -201,6 +208,23 @@ def test_drawn_photos_make_two_steps_an_epoch():
     tiny = drawn().tiny()
     assert tiny.steps({"batch_size": 8}) == 2 and set(tiny.y) == {"train", "val"}
     assert isinstance(tiny, FoodPhotos) and tiny.x["train"].device.type == "cpu"
+
+
+@pytest.mark.parametrize("change", [{}, {"pretrained": False}, {"dropout": 0.9}], ids=str)
+def test_a_record_belongs_to_its_weights_and_network(change, by_share, monkeypatch):
+    """Needs the ImageNet weights with which the record was made."""
+    if not (Path(os.environ.get("A1_PRETRAINED", "data/pretrained")) / "squeezenet1_1.pt").exists():
+        pytest.skip("no pre-trained weights here")
+    monkeypatch.setitem(TOLERANCE, "gradients", 1e9)
+    monkeypatch.setitem(TOLERANCE, "moved", 1e9)
+    path = ROOT / "runs" / "transfer" / "rates" / "squeezenet1_1-0.001-0.01-seed0.json"
+    record, data = json.loads(path.read_text()), drawn()
+    data.y["train"] = torch.tensor([9])  # ten classes, as the record's data
+    made_by = {"recipe": record["recipe"], "data": record["data"]}
+    make_model = partial(TransferNet, "squeezenet1_1", 10, 0.1, **change)
+    made_by["probe"] = probe(make_model, record["recipe"], data)
+    why = differs(record, made_by)
+    assert bool(why) == bool(change), why
 
 
 def test_a_mean_of_probabilities_can_be_right_where_one_is_wrong():
