@@ -30,7 +30,9 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 
+warnings.filterwarnings("ignore", message="IProgress not found")  # of timm's downloads
 missing = [name for name in ("timm", "torchinfo") if importlib.util.find_spec(name) is None]
 if missing:  # as in Colab
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=True)
@@ -125,7 +127,7 @@ show_images((x * 255).byte().cpu(), [dishes[k] for k in y], columns=10)
 # %% [markdown]
 # **Figure {{fig:augmented}}.** Training photos as a network sees them: a random window of at least half the area, stretched a little, mirrored, in changed light. Evaluation sees the whole photo.
 #
-# A window makes what is in it look larger, by a factor of 1.15 on average. So photos are evaluated at 8/7 of the resolution of training (144 after 128 pixels, 256 after 224), where things have the size that the network met in training.
+# A window makes what is in it look larger, by a factor of `1.15` on average. So photos are evaluated at 8/7 of the resolution of training (144 after 128 pixels, 256 after 224), where things have the size that the network met in training.
 
 # %% tags=["facts"]
 facts = {"data": f"{len(images):,} photos"} | {f"n_{part}": len(own) for part, own in data.y.items()}
@@ -286,10 +288,10 @@ table.map("{:.4f}".format).replace("nan", "").rename(index=NAMES)
 #
 # **The head has to be fast**: at the body's lowest rate a head ten times as fast is worth {{head.squeezenet1_1:.0f}}, {{head.mobilenet_v2:.0f}} and {{head.efficientnet_lite0:.0f}} points, since a slow one hardly moves in three epochs.
 #
-# **The body need not be slow**, where there is batch norm. With the head at 0.001, a body as fast beats one ten times slower for MobileNetV2 ({{try_mobilenet_v2_0p001_0p001.val_acc:.1%}} against {{try_mobilenet_v2_0p0001_0p001.val_acc:.1%}}) and for Lite0; SqueezeNet is better off with the slow one
+# **The body need not be slow**, where there is batch norm. With the head at `0.001`, a body as fast beats one ten times slower for MobileNetV2 ({{try_mobilenet_v2_0p001_0p001.val_acc:.1%}} against {{try_mobilenet_v2_0p0001_0p001.val_acc:.1%}}) and for Lite0; SqueezeNet is better off with the slow one
 # ({{try_squeezenet1_1_0p0001_0p001.val_acc:.1%}} against {{try_squeezenet1_1_0p001_0p001.val_acc:.1%}}).
 #
-# Each body's best rate lies inside what was tried. So does SqueezeNet's head's ({{try_squeezenet1_1_0p001_0p03.val_acc:.1%}} at 0.03), found after the runs below were made; MobileNetV2's head was not tried faster. These are one run each: with {{n_val}} validation photos an accuracy is known to about 3.5 points either way.
+# Each body's best rate lies inside what was tried. So does SqueezeNet's head's ({{try_squeezenet1_1_0p001_0p03.val_acc:.1%}} at `0.03`), found after the runs below were made; MobileNetV2's head was not tried faster. These are one run each: with {{n_val}} validation photos an accuracy is known to about 3.5 points either way.
 
 # %% tags=["facts"]
 value = rates.set_index("variant")["val_acc"].round(4)
