@@ -46,9 +46,8 @@ def test_order_and_means():
     gained, lost = RESULTS["two.gained"], RESULTS["two.lost"]
     acc = RESULTS["efficientnet_lite0.test_acc"] + (gained - lost) / 1250
     assert acc == pytest.approx(RESULTS["two.acc"], abs=1e-4)
-    assert (
-        binomtest(gained, gained + lost).pvalue == pytest.approx(RESULTS["two.p"], rel=1e-2) < 0.05
-    )
+    p = binomtest(gained, gained + lost).pvalue
+    assert p == pytest.approx(RESULTS["two.p"], rel=1e-2) and p < 0.05
     assert RESULTS["three.acc"] - RESULTS["two.acc"] < 0.005, "SqueezeNet adds nothing"
     assert 0.04 < 3 * RESULTS["lead.p"] < 0.05, "only just beyond chance"
 
@@ -69,3 +68,18 @@ def test_claims_on_the_tries():
     assert batch > 0.05
     tuned = [val_acc("change", f"efficientnet_lite0-{n} pixels") for n in (128, 160, 224)]
     assert sorted(tuned) == tuned and tuned[2] - tuned[1] > 0.02
+
+
+def test_each_best_rate_of_a_body_lies_inside_what_was_tried():
+    best = {"squeezenet1_1": "0.001-0.03", "mobilenet_v2": "0.0003-0.003"}
+    best |= {"efficientnet_lite0": "0.001-0.001"}
+    for model, rate in best.items():
+        runs = (ROOT / "runs" / "transfer" / "rates").glob(f"{model}-*-seed0.json")
+        accs = {path.name[len(model) + 1 : -len("-seed0.json")]: path for path in runs}
+        accs = {key: json.loads(p.read_text())["metrics"]["val_acc"] for key, p in accs.items()}
+        tuned = {key: acc for key, acc in accs.items() if not key.startswith("0-")}
+        assert max(tuned, key=tuned.get) == rate
+        bodies = sorted({float(key.split("-")[0]) for key in tuned})
+        assert bodies[0] < float(rate.split("-")[0]) < bodies[-1]
+        gain = tuned[rate] - accs["0-0.01"]
+        assert gain > 0.03 if model == "efficientnet_lite0" else gain < 0.01
