@@ -25,6 +25,7 @@ def read(path):
     return json.loads((ROOT / path).read_text())
 
 
+RECORDS = [path for path in RECORDS if "history" in read(path)]  # the others were not trained
 SCORED = [path for path in RECORDS if "test" in read(path)["sizes"]]
 PHOTOS = [path for path in SCORED if path.parent.name in MODELS]  # the others have other data
 
@@ -83,11 +84,10 @@ def test_every_record_can_be_read(monkeypatch):
     for path in RECORDS:
         record = a1.records.read(path)
         assert record.keys() == needed, path
-        scores = [epoch["val_acc"] for epoch in record["history"]]
+        scores = [epoch.get("val_acc", -epoch["val_loss"]) for epoch in record["history"]]
+        kept = record["metrics"].get("val_acc", -record["metrics"]["val_loss"])
         assert record["best_epoch"] == 1 + scores.index(max(scores)), path
-        assert record["metrics"]["val_acc"] == pytest.approx(max(scores), abs=0.005), (
-            path
-        )  # float32
+        assert kept == pytest.approx(max(scores), abs=0.005), path  # float32
 
 
 def test_kept_probabilities_give_the_recorded_accuracy(photos):
