@@ -196,8 +196,8 @@ costs = pd.DataFrame(rows).T
 costs.rename(index=NAMES).map("{:,.8g}".format)
 
 # %% [markdown]
-# Multiply-adds are those of one photo at 224 pixels; times are processor time in float32, eight photos at once, the fastest of ten rounds. **Time cannot be read off multiply-adds.** From SqueezeNet to MobileNetV2 the time at {{size.middle}} pixels grows by a factor of {{time.mobilenet:.1f}}, the arithmetic by {{work.mobilenet:.2f}}: depthwise convolutions do few multiplications for each number that
-# they fetch. From MobileNetV2 to Lite0, built from the same kind of block, both grow about alike ({{time.lite:.1f}} and {{work.lite:.1f}}).
+# Multiply-adds are those of one photo at 224 pixels; times are processor time in float32, eight photos at once, the fastest of ten rounds on a busy machine, so they are rough. **Time cannot be read off multiply-adds.** From SqueezeNet to MobileNetV2 the time at {{size.middle}} pixels grows by a factor of {{time.mobilenet:.1f}}, the arithmetic by {{work.mobilenet:.2f}}: depthwise convolutions do few multiplications for each number that
+# they fetch. From MobileNetV2 to Lite0, built from the same kind of block, the two are nearer to each other ({{time.lite:.1f}} and {{work.lite:.1f}}).
 
 # %% tags=["facts"]
 middle = SIZES[MIDDLE]
@@ -391,8 +391,8 @@ pd.DataFrame(rows).T.round(4)
 # %% [markdown]
 # **Figure {{fig:history}}.** Accuracy per epoch: training (augmented photos, dashed) and validation. The jump in validation is the change of resolution.
 #
-# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end. The last epoch adds {{budget.last:.1f}} points while training accuracy still rises, so more epochs of the same would add little; what was not tried for want of computing time is
-# mixing of photos, averaging of weights, and training on the validation part as well.
+# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end. The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open. So is, for want of computing time, what
+# mixing of photos, averaging of weights, or training on the validation part as well would bring to a network that knows nearly all its training photos.
 
 # %% tags=["facts"]
 lite = rows["EfficientNet-Lite0"].round(4).tolist()
@@ -512,7 +512,7 @@ show_images(images[split["test"][surest]], titles, columns=6)
 #
 # **For use.** Where accuracy counts, Lite0, or the mean of two. Where time does, Lite0 at fewer pixels rather than a smaller network: trained and evaluated small it reaches {{worth.tuned:.1%}} on validation after five epochs, MobileNetV2 {{worth.mobilenet:.1%}}, SqueezeNet {{worth.squeezenet:.1%}} (2 (b)).
 #
-# **Limits.** One training per final network; tries on a third of the photos in three epochs favour what learns fast; ten dishes, 160 pixels.
+# **Limits.** One training per final network, SqueezeNet's not at the head's rate that was found best later; tries on a third of the photos in three epochs favour what learns fast; ten dishes, 160 pixels.
 
 # %% tags=["facts"]
 facts = {"worth.mobilenet": float(worth.round(4).loc["pre-trained", "mobilenet_v2"]), "worth.squeezenet": float(worth.round(4).loc["pre-trained", "squeezenet1_1"])}
