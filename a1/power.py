@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import urllib.request
 from copy import copy
 from pathlib import Path
@@ -38,17 +37,18 @@ def find_power():
     """UCI's table or zip: in $A1_DATA, here, in data/, on Colab's disk or Drive; else fetched."""
     named = os.environ.get("A1_DATA", "data")
     for place in map(Path, (named, ".", "data", "/content", "/content/drive/MyDrive")):
-        for path in sorted(place.expanduser().glob("*household*consumption*")):
+        for path in filter(os.path.isfile, sorted(place.expanduser().glob("*household*consum*"))):
             for note in path.parent.glob("STAND_IN.txt"):
                 print(note.read_text())
             return path
     path = Path("data/household_power_consumption.zip")
     try:
         with urllib.request.urlopen(URL, timeout=20) as answer, atomic_write(path) as file:
-            shutil.copyfileobj(answer, file)
-    except OSError as error:
+            file.write(content := answer.read())
+            assert b"PK\x05\x06" in content[-22:], "no whole zip"  # but cut, or a web page
+    except Exception as error:
         where = "here, in data/, $A1_DATA or /content; put it beside this notebook, or `make data`"
-        raise FileNotFoundError(f"no {path.name} {where}; {URL} gave {error}") from None
+        raise FileNotFoundError(f"no {path.name} {where}; {URL} gave {error!r}") from None
     return path
 
 

@@ -46,7 +46,6 @@ import json
 import os
 import random
 import re
-import shutil
 import time
 import urllib.request
 from contextlib import contextmanager

@@ -1,5 +1,6 @@
 """Part III's data, windows, network and opponents: nothing looks ahead, and each does what it says."""
 
+import http.client
 import io
 import re
 import urllib.request
@@ -143,6 +144,30 @@ def test_the_table_is_downloaded_once(text, monkeypatch):
     assert len(frame) == 100 and Path(f"data/{NAME}.zip").exists()
     load_power()
     assert opened == [power.URL]
+
+
+class Broken(io.BytesIO):
+    """An answer whose connection ends early."""
+
+    def read(self, *_):
+        raise http.client.IncompleteRead(b"PK", 100)
+
+
+@pytest.mark.parametrize(
+    "answer", [io.BytesIO(b"PK" + bytes(500)), io.BytesIO(b"<html>moved</html>"), Broken()]
+)
+def test_a_cut_download_or_a_web_page_is_never_kept(answer, monkeypatch):
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: answer)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="household_power_consumption.*make data"):
+            load_power()
+    assert not list(Path().rglob("*.zip*"))
+
+
+def test_a_folder_of_that_name_is_passed_over():
+    Path(NAME).mkdir()
+    with pytest.raises(FileNotFoundError, match="make data"):
+        load_power()
 
 
 def test_question_marks_and_minutes_without_a_row_are_missing(text):
