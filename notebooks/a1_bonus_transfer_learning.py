@@ -156,8 +156,8 @@ COLORS = dict(zip(NAMES, ("#E69F00", "#56B4E9", "#882255")))
 # ### 2 (a) Weights and heads <a id="BT.2a"></a>
 #
 # The libraries download their weights. This run could not, so its files were converted from other publishers' releases of the same networks: Caffe's SqueezeNet, Keras' MobileNetV2, Google's Lite0. MobileNetV2 came off worst: its weights went
-# through 8-bit integers, its batch-norm statistics were estimated anew, and Keras pads strided convolutions one pixel off torchvision's. On ImageNet photos that padding costs this file ten points; on food it costs nothing visible. (A side measurement, no part of this notebook: a linear head on its frozen features at 184 pixels is right on `71.9%`
-# of validation photos with torchvision's padding and on `71.3%` with Keras'.)
+# through 8-bit integers, its batch-norm statistics were estimated anew, and Keras pads strided convolutions one pixel off torchvision's. What that costs
+# on food was not measured here, so its place in the order may be too low.
 #
 # **Each head is new**: the mean over the last feature map, dropout, and one linear layer with an output for each class. SqueezeNet's own head ends in a ReLU *behind* its last convolution, where a class whose logit falls below zero gets no more gradient; it goes. **The body** keeps its weights and standardises pixels with the constants of
 # its own training. A parameter's `share` is its part of the learning rate.
@@ -531,7 +531,7 @@ facts = {"worth.mobilenet": float(worth.round(4).loc["pre-trained", "mobilenet_v
 # ### Running it again
 #
 # The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU), from random weights where there are no files. Weights are downloaded by the libraries, or read from `$A1_PRETRAINED` or `data/pretrained/`. Training everything takes over an hour on a CPU; runs
-# whose recipe, data, weights and code are unchanged are read from `runs/`, what you change is trained anew. Set `RETRAIN=1` to train all again.
+# whose recipe, data, weights and code are unchanged are read from `runs/`, what you change is trained anew. (Another optimizer of the same name is not noticed: after such a change set `RETRAIN=1`.)
 
 # %% tags=["reported"]
 REPORTED = {"squeezenet1_1.test_acc": None, "mobilenet_v2.test_acc": None, "efficientnet_lite0.test_acc": None}
