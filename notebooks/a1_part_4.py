@@ -2,7 +2,7 @@
 # # Part IV. The sentiment of airline tweets
 #
 # Is a tweet to an airline negative, neutral or positive? Three bidirectional LSTM layers on GloVe's word vectors, with attention, are right on {{improved.mean_test_acc:.1%}} of {{n_test:,}} test tweets that have no copy in training,
-# three plain LSTM layers on {{baseline.mean_test_acc:.1%}} (means of five seeds). A linear model on words and letters, fitted in seconds, has {{tfidf_svm.test_acc:.1%}}: VERDICT. The annotators' own disagreement puts the ceiling at
+# three plain LSTM layers on {{baseline.mean_test_acc:.1%}} (means of five seeds). A linear model on words and letters, fitted in seconds, has {{tfidf_svm.test_acc:.1%}}: no less, and the two cannot be told apart. The annotators' own disagreement puts the ceiling at
 # {{ceiling.low:.0%}} to {{ceiling.high:.0%}}.
 #
 # | model | test accuracy | macro-F1 | seed best on validation, 95% interval | required |
@@ -224,7 +224,7 @@ plt.show()
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.7))
 once_each = training[~pd.Series(groups[split["train"]], training.index).duplicated()]
-common = STOPWORDS | {"flight", "flights", "plane", "http", "https", "amp", "t", "co"}
+common = STOPWORDS | {"flight", "flights", "plane", "http", "amp", "will", "now"}
 for label, (ax, (mood, color)) in enumerate(zip(axes, MOODS.items())):
     found = " ".join(once_each.loc[once_each["label"] == label, "text"]).lower()
     found = re.sub(r"https?://\S+|[@#]\w+", " ", found)
@@ -391,7 +391,7 @@ plt.figure(figsize=(6, 2.4))
 plt.hist(lengths, bins=range(lengths.max() + 2), color="#777777")
 for value, text in ((np.percentile(lengths, 95), "95% "), (MAX_LENGTH, " cut here")):
     plt.axvline(value, color="black", lw=1, ls="--")
-    plt.text(value, 500 if FULL else 9, text, ha="right" if text[0] == "9" else "left")
+    plt.text(value, plt.ylim()[1], text, ha="right" if "%" in text else "left", va="bottom")
 plt.xlabel("words of a training tweet, normalised")
 plt.ylabel("tweets")
 plt.show()
@@ -400,7 +400,7 @@ plt.show()
 # **Figure {{fig:padding}}.** Length of the training tweets after normalisation. We cut at {{max_length}} words, beyond the 95th percentile of {{length_95}}.
 #
 # The usual reason to cut at the 95th percentile, that one long text makes every batch wide, does not hold here: of batches of like length {{pad.bucketed:.1%}} is padding, of a rectangle of {{max_length}} words
-# {{pad.rectangle:.0%}} would be. **Cutting** costs what it cuts off: the baseline that reads 8, 15, 22 and {{max_length}} words reaches {{read.8:.1%}}, {{read.15:.1%}}, {{read.22:.1%}} and {{read.36:.1%}} on validation (2.2).
+# {{pad.rectangle:.0%}} would be. **Cutting** costs what it cuts off: the baseline that reads 8, 15 and {{max_length}} words reaches {{read.8:.1%}}, {{read.15:.1%}} and {{search.centre:.1%}} on validation (2.2).
 # **Padding** changes nothing where it is not read. Read by mistake, as the last step of a full rectangle, it gives {{read.misread:.1%}}.
 
 # %% tags=["facts"]
@@ -483,8 +483,12 @@ from a1.studies import run_study
 sizes = {"embedding-50": {"embedding_size": 50}, "embedding-200": {"embedding_size": 200}}
 sizes |= {"hidden-32": {"hidden_size": 32}, "hidden-128": {"hidden_size": 128}}
 sizes |= {"dropout-0.1": {"dropout": 0.1}, "dropout-0.5": {"dropout": 0.5}}
-recipes = {"lr-0.001": {"lr": 1e-3}, "lr-0.006": {"lr": 6e-3}, "batch-64": {"batch_size": 64}}
-recipes |= {"decay-0.1": {"weight_decay": 0.1}, "epochs-14": {"epochs": 14 if FULL else 2}}
+recipes = {
+    "lr-0.001": {"lr": 1e-3},
+    "lr-0.006": {"lr": 6e-3},
+    "batch-256": {"batch_size": 256 if FULL else 32},
+}
+recipes |= {"decay-0.1": {"weight_decay": 0.1}, "epochs-4": {"epochs": 4 if FULL else 2}}
 tried = {name: (partial(make_baseline, **change), TEXT) for name, change in sizes.items()}
 tried |= {name: (make_baseline, TEXT | change) for name, change in recipes.items()}
 centre = run_study("text_search", {"centre": (make_baseline, TEXT)}, SEEDS[:3], study)
@@ -511,7 +515,7 @@ facts["search.sd"] = float(table.loc["centre", "sd"])
 derived = {"search.rule": "200 * search.sd * sqrt(4 / 3)"}
 
 # %% [markdown]
-# **Tokenizers, length, padding.** The same network on the tokens of 1.7 (a), on tweets cut after 8, 15 and 22 words, and with the common mistake: it reads the last *step* of a rectangle of {{max_length}}. Two seeds each.
+# **Tokenizers, length, padding.** The same network on the tokens of 1.7 (a), on tweets cut after 8 and 15 words, and with the common mistake: it reads the last *step* of a rectangle of {{max_length}}. One seed each.
 
 
 # %%
@@ -526,23 +530,23 @@ class ReadsPadding(SentimentLSTM):
 
 
 rows = []
-for name in TOKENIZERS:
+for name in ("nltk", "basic english"):
     data, of_cut = make_data(tokenizer=name)
     make = partial(make_baseline.func, len(of_cut), **make_baseline.keywords)
     name = name.split()[0]
-    rows.append(run_study("tokenizers", {name: (make, TEXT)}, SEEDS[:2], data))
+    rows.append(run_study("tokenizers", {name: (make, TEXT)}, SEEDS[:1], data))
 make = partial(ReadsPadding, *make_baseline.args, **make_baseline.keywords)
-rows.append(run_study("text_length", {"misread": (make, TEXT)}, SEEDS[:2], study))
-for length in (8, 15, 22):
+rows.append(run_study("text_length", {"misread": (make, TEXT)}, SEEDS[:1], study))
+for length in (8, 15):
     data, _ = make_data(length=length)
     tried = {f"words-{length}": (make_baseline, TEXT)}
-    rows.append(run_study("text_length", tried, SEEDS[:2], data))
-variants = table_of(pd.concat([*rows, centre.assign(variant=f"words-{MAX_LENGTH}")]))
+    rows.append(run_study("text_length", tried, SEEDS[:1], data))
+variants = table_of(pd.concat([*rows, centre.assign(variant="normalised, whole")]))
 variants.T
 
 # %% tags=["facts"]
 accs = variants["val_acc"].to_dict()
-facts = {f"token.{name}_acc": accs[name] for name in ("nltk", "basic", "normalised")}
+facts = {f"token.{name.split(',')[0]}_acc": acc for name, acc in accs.items()}
 facts |= {f"read.{name[6:]}": acc for name, acc in accs.items() if "words" in name}
 facts["read.misread"] = accs["misread"]
 
@@ -740,45 +744,55 @@ expected, _ = pad_packed_sequence(packing(packed)[0], batch_first=True)
 torch.testing.assert_close(layer(inputs, real) * real.unsqueeze(2), expected)
 
 # %% [markdown]
-# **Ablation.** Each variant takes one ingredient away, or exchanges it, all else equal; two seeds, on validation.
+# **Ablation.** Each variant takes one ingredient away, or exchanges it, all else equal; a short schedule of four epochs, on validation; one seed a variant, two for the whole.
 
 # %%
+SHORT = IMPROVED | {"epochs": 4 if FULL else 2}
 unlike = {  # what is taken away or exchanged
     "random-vectors": {"vectors": torch.randn(vectors.shape) * 0.4},
     "one-direction": {"both": False},
     "last-states": {"attention": False, "pooling": False},
     "one-layer": {"layers": 1},
     "gru": {"kind": nn.GRU},
-    "no-word-dropout": {"lost": 0.0},
 }
-tried = {"all": (make_improved, IMPROVED)}
-tried["no-other-tweets"] = make_improved, IMPROVED | {"other_epochs": 0}
+tried = {"no-other-tweets": (make_improved, SHORT | {"other_epochs": 0})}
 for name, change in unlike.items():
     given = {"vectors": vectors} | make_improved.keywords | change
-    tried[name] = (partial(AttentiveLSTM, given.pop("vectors"), **given), IMPROVED)
+    tried[name] = (partial(AttentiveLSTM, given.pop("vectors"), **given), SHORT)
 untaught, _ = make_data(rich=True)
-pieces = [run_study("ablation", tried, SEEDS[:2], rich)]
-pieces.append(run_study("ablation", {"no-teacher": tried["all"]}, SEEDS[:2], untaught))
-ablation = pd.concat(pieces)
-table = table_of(ablation)
-error = 100 * (table["sd"] ** 2).mean() ** 0.5  # of a difference of two means of two
+whole = run_study("ablation", {"all": (make_improved, SHORT)}, SEEDS[:2], rich)
+pieces = [whole, run_study("ablation", tried, SEEDS[:1], rich)]
+pieces.append(run_study("ablation", {"no-teacher": (make_improved, SHORT)}, SEEDS[:1], untaught))
+table = table_of(pd.concat(pieces))
 change = 100 * (table["val_acc"] - table.loc["all", "val_acc"]).drop("all").sort_values()
 fig, ax = plt.subplots(figsize=(7, 2.8))
-ax.barh(change.index, change, xerr=error, color=COLORS["improved"], ecolor="#444444", capsize=3)
+ax.barh(change.index, change, color=COLORS["improved"])
 ax.axvline(0, color="black", lw=0.8)
 ax.set(xlabel="validation accuracy against all ingredients, points")
 plt.show()
-print(f"all: {table.loc['all', 'val_acc']:.4f}; standard error of a difference: {error:.2f} points")
+print(f"all: {table.loc['all', 'val_acc']:.4f}, two seeds {table.loc['all', 'sd']:.4f} apart (sd)")
 change.round(2).rename("points").to_frame().T
 
 # %% [markdown]
-# **Figure {{fig:ablation}}.** Validation accuracy when one ingredient is taken away or exchanged: mean of two seeds less that of all ingredients; bars are the standard error of a difference, pooled.
+# **Figure {{fig:ablation}}.** Validation accuracy when one ingredient is taken away or exchanged: one seed, less the mean of all ingredients' two seeds.
 #
 # ABLATION PROSE
+#
+# What did not make it into the network, in an earlier version with one recurrent layer or while this one was made:
+#
+# | tried | outcome |
+# |---|---|
+# | averaged weights, n-gram scores beside the network, slower word vectors, words seen once unknown | no gain that three seeds could tell from chance |
+# | embeddings of subwords, a sentiment lexicon's scores as input | no gain |
+# | vectors of related words where GloVe lacks one | left out for brevity; marks and handles are frequent enough to be learnt |
+# | guessing masked words of all tweets outside validation and test before training (language-model pre-training) | not carried through: one epoch cost as much as half a training, and it needs many |
 
 # %% tags=["facts"]
 facts = {f"without.{name.replace('-', '_')}": round(float(gap), 2) for name, gap in change.items()}
-facts |= {"ablation.all": float(table.loc["all", "val_acc"]), "ablation.error": round(error, 2)}
+facts |= {
+    "ablation.all": float(table.loc["all", "val_acc"]),
+    "ablation.sd": float(table.loc["all", "sd"]),
+}
 facts |= {"other_epochs": IMPROVED["other_epochs"], "n_others": len(others)}
 
 # %% [markdown]
@@ -787,12 +801,10 @@ facts |= {"other_epochs": IMPROVED["other_epochs"], "n_others": len(others)}
 # Optimizer, schedule, clipping and the choice of the epoch are the baseline's. The same search, one decision at a time, one seed:
 
 # %%
-tried = {"hidden-96": (partial(make_improved, hidden_size=96 if FULL else 12), IMPROVED)}
-tried |= {f"dropout-{p}": (partial(make_improved, dropout=p), IMPROVED) for p in (0.15, 0.5)}
-tried |= {f"lr-{lr}": (make_improved, IMPROVED | {"lr": lr}) for lr in (0.0015, 0.006)}
-tried["epochs-12"] = make_improved, IMPROVED | {"epochs": 12 if FULL else 4}
+tried = {f"lr-{lr}": (make_improved, SHORT | {"lr": lr}) for lr in (0.0015, 0.006)}
+tried |= {f"dropout-{p}": (partial(make_improved, dropout=p), SHORT) for p in (0.5,)}
 searched = run_study("improved_search", tried, SEEDS[:1], rich)
-table_of(pd.concat([ablation[ablation["variant"] == "all"], searched])).astype(object).fillna("")
+table_of(pd.concat([whole, searched])).astype(object).fillna("")
 
 # %% [markdown]
 # IMPROVED SEARCH PROSE
@@ -817,7 +829,7 @@ plot_confusion(y["test"], said["improved"], SENTIMENTS)
 # **Figure {{fig:confusion}}.** The improved network, seed best on validation, on the test part.
 #
 # Over {{n_seeds}} seeds test accuracy is {{improved.mean_test_acc:.1%}} (standard deviation {{improved.sd_test_acc:.1%}}), macro-F1 {{improved.mean_test_macro_f1:.3f}}. The same border is the hard one, with fewer mistakes on both sides: {{improved.neutral_as_negative}} neutral tweets called negative (the baseline: {{baseline.neutral_as_negative}}), {{improved.negative_as_neutral}} negative ones
-# neutral ({{baseline.negative_as_neutral}}). F1 rises most for CLASS.
+# neutral ({{baseline.negative_as_neutral}}). F1 is {{improved.negative_F1:.2f}}, {{improved.neutral_F1:.2f}} and {{improved.positive_F1:.2f}}: it rises most where the baseline was weakest.
 
 # %% tags=["facts"]
 facts = {"n_seeds": len(SEEDS), "n_val": len(y["val"])}
@@ -883,7 +895,13 @@ gaps = {f"{a} - {b}": paired_bootstrap(groups_of[a], groups_of[b]) for a, b in p
 pd.DataFrame(gaps).T.round(2)
 
 # %% [markdown]
-# BOOT PROSE
+# **Against the baseline** the improved network gains {{improved_baseline.gap:.1f}} points ({{improved_baseline.low:+.1f}} to {{improved_baseline.high:+.1f}}), clearly more than tweets and seeds explain. **Against the linear models** it does not win: {{improved_tfidf_svm.gap:+.1f}} points on the support vector machine ({{improved_tfidf_svm.low:+.1f}} to {{improved_tfidf_svm.high:+.1f}}),
+# {{improved_tfidf_lr.gap:+.1f}} on logistic regression ({{improved_tfidf_lr.low:+.1f}} to {{improved_tfidf_lr.high:+.1f}}). The two kinds make different mistakes, though: the five seeds averaged reach {{ensemble.acc:.1%}}, and half and half with logistic regression {{with_linear.acc:.1%}}, macro-F1 {{with_linear.f1:.3f}}.
+#
+# **Reasons for the gain.** Words known before training and agreement as a target, as far as the ablation shows (3.1), and a text that is read from both sides and judged by all its states. More layers are not among them. **Required** are more than 75%: the improved network passes with each of its seeds, the baseline does, and so do the linear models.
+#
+# **What the test part was used for.** The rows above, once. But it is not untouched: an earlier version of this notebook reported its own networks on it (one recurrent layer, `82.2%` on average; the baseline, `78.6%`), and a review of that version scored a handful of variants and mixes, the best `83.2%`. Nothing here was chosen by those numbers except
+# that three layers were known to cost little.
 
 # %% tags=["facts"]
 facts = {}
@@ -947,8 +965,20 @@ if network:
     matter = (moves >= moves.nlargest(4).min()) | effect.index.isin(["nothing", *NEGATIONS])
     display(effect[matter].round(3).T)
 
+# %% tags=["facts"]
+part = pd.DataFrame(rows).round(4)["with a negation"]
+facts = {"negated.n": int(negated.sum()), "negated.negative": round(float(negative), 2)}
+facts |= {"negated.improved": float(part["improved"]), "negated.lr": float(part["tfidf_lr"])}
+facts |= {"negated.network_move": 0.0, "negated.linear_move": 0.0, "negated.word": ""}
+if network:
+    for name in before:
+        facts[f"negated.{name}_move"] = round(float((after[name] - before[name]).mean()), 3)
+    facts["negated.word"] = str(effect.index[int(moves.to_numpy().argmax())])
+
 # %% [markdown]
-# NEGATION PROSE
+# On the {{negated.n}} test tweets with a negation the improved network is right on {{negated.improved:.1%}} and logistic regression on {{negated.lr:.1%}}: **no advantage where reading in order should pay**. {{negated.negative:.0%}} of them are complaints, which counting finds as well. Deleting the negations moves the network's probability of negative by {{negated.network_move:+.3f}} on average and the linear model's by {{negated.linear_move:+.3f}}: both mostly take
+# a negation as a sign of complaint. The single tweet, praise that the network recognises and logistic regression does not, shows where the answer comes from: the deletion that moves it most is of "{{negated.word}}".
+#
 #
 # #### Where the annotators were divided
 
@@ -1026,7 +1056,8 @@ if network:
 #
 # ### 4.2 Results
 #
-# RESULTS PROSE
+# The improved network is right on {{improved.mean_test_acc:.1%}} (macro-F1 {{improved.mean_test_macro_f1:.3f}}), the baseline on {{baseline.mean_test_acc:.1%}} ({{baseline.mean_test_macro_f1:.3f}}), the support vector machine on {{tfidf_svm.test_acc:.1%}} ({{tfidf_svm.test_macro_f1:.3f}}). So recurrence with knowledge from elsewhere makes up for what the baseline lacks against a linear model and goes no further; the errors that are left lie
+# where annotators disagree: {{divided:.1%}} right there, {{unanimous:.1%}} elsewhere (3.5). Practical advice: start with the linear model, and average the network with it if half a point matters.
 #
 # ### 4.3 Strengths and limits of recurrent networks
 #
@@ -1034,17 +1065,22 @@ if network:
 #
 # **Long sequences.** Tweets are short: little can vanish over twenty steps. Even the mistaken reading after the padding costs little (1.7 (c)). Attention and pooling make every word one step from the answer; without them the improved network changes by {{without.last_states:+.2f}} points (3.1).
 #
-# **Cost.** A recurrence runs word after word. COST PROSE
+# **Cost.** A recurrence runs word after word. The reported seeds took {{baseline.seconds:.0f}} s (baseline) and {{improved.seconds:.0f}} s (improved) on a busy CPU, below; both linear models together, grids included, less than one of them.
 #
 # **Interpretability.** A linear model is read off its weights, below. Attention shows which states the answer was mixed from; as each state has read the whole tweet, it is a hint and no proof (Jain and Wallace, 2019). Deleting words is a better question to ask.
 
 # %%
+seconds = {n: sum(e["seconds"] for e in best_of(r)["history"]) for n, r in runs.items()}
+print({name: f"{value:.0f} s" for name, value in seconds.items()})
 strongest = {}
 names = vectorisers[0].get_feature_names_out()  # words and pairs
 for label, mood in enumerate(SENTIMENTS):
     weights_of = linear["tfidf_lr"].coef_[label, : len(names)]
     strongest[mood] = names[np.argsort(-weights_of)[:10]]
 pd.DataFrame(strongest).T
+
+# %% tags=["facts"]
+facts = {f"{name}.seconds": round(value) for name, value in seconds.items()}
 
 # %% [markdown]
 # **Sensitivity.** Seeds alone move the baseline's test accuracy by {{baseline.sd_test_acc:.1%}} and the improved network's by {{improved.sd_test_acc:.1%}} (standard deviation), and another split moves everything: **one seed or one split tells little**. Half or twice the learning rate gives the improved network {{tuned.lr_0_0015:.1%}} and {{tuned.lr_0_006:.1%}} on validation. Logistic regression has no seed and one number to tune.

@@ -230,3 +230,14 @@ def test_a_changed_network_is_not_answered_with_the_old_record(name):
     record = {"recipe": TEXT, "data": {}, "probe": made[0]}
     assert differs(record, record | {"probe": made[1]})
     assert not differs(record, record | {"probe": probe(improved, TEXT, data)})
+
+
+def test_training_leaves_the_given_vectors_alone():
+    vectors = torch.randn(WORDS, 20)
+    model, before = AttentiveLSTM(vectors, hidden_size=6), vectors.clone()
+    torch.optim.SGD(model.parameters(), 1.0).zero_grad()
+    model(texts()).sum().backward()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight -= weight.grad
+    assert torch.equal(vectors, before) and not torch.equal(model.embedding.weight, before)

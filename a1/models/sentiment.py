@@ -81,7 +81,7 @@ class AttentiveLSTM(nn.Module):
                  attention=True, pooling=True, lost=0.1, start=None):  # fmt: skip
         super().__init__()
         size = hidden_size * (1 + both)
-        self.embedding = nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=PAD)
+        self.embedding = nn.Embedding.from_pretrained(vectors.clone(), False, padding_idx=PAD)
         self.channels, self.lost, self.pooling = ChannelDropout(0.2), lost, pooling
         widths = [vectors.shape[1]] + [size] * (layers - 1)
         self.layers = nn.ModuleList(BothWays(kind, n, hidden_size, both) for n in widths)
