@@ -71,26 +71,29 @@ class BothWays(nn.Module):
 
 class AttentiveLSTM(nn.Module):
     """The improved network: word vectors, bidirectional layers with dropout after each, attention,
-    maximum and mean over the words' states, a linear layer. Every ingredient can be left out.
+    maximum and mean over the words' states (or, without attention, the last states), a linear layer.
+    vectors float32 [V, E]: where the embedding starts. In training a tenth of the words is masked."""
 
-    vectors float32 [V, 100]: where the embedding starts; start: weights of a pre-trained network,
-    whose head is not taken; lost: the share of words that are masked in training.
-    """
-
-    def __init__(self, vectors, hidden_size=64, layers=3, dropout=0.3, kind=nn.LSTM, both=True,
-                 attention=True, pooling=True, lost=0.1, start=None):  # fmt: skip
+    def __init__(
+        self,
+        vectors,
+        hidden_size=64,
+        layers=3,
+        dropout=0.3,
+        kind=nn.LSTM,
+        both=True,
+        attention=True,
+    ):
         super().__init__()
         size = hidden_size * (1 + both)
         self.embedding = nn.Embedding.from_pretrained(vectors.clone(), False, padding_idx=PAD)
-        self.channels, self.lost, self.pooling = ChannelDropout(0.2), lost, pooling
+        self.channels, self.lost = ChannelDropout(0.2), 0.1
         widths = [vectors.shape[1]] + [size] * (layers - 1)
         self.layers = nn.ModuleList(BothWays(kind, n, hidden_size, both) for n in widths)
         self.dropouts = nn.ModuleList(ChannelDropout(dropout) for _ in range(layers))
-        if start is not None:
-            self.load_state_dict(start, strict=False)
         self.score = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
         self.score = self.score if attention else None
-        pieces = bool(attention) + 2 * bool(pooling) or 1
+        pieces = 3 if attention else 1
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(size * pieces, 3))
 
     def read(self, words):
@@ -110,32 +113,14 @@ class AttentiveLSTM(nn.Module):
         if self.training and self.lost:
             lost = torch.rand(words.shape, device=words.device) < self.lost
             words = words.masked_fill(lost & real, MASK)
-        x, pieces = self.read(words), []
+        x = self.read(words)
         if self.score:
-            pieces.append((self.attention(x, real).unsqueeze(1) @ x).squeeze(1))
-        if self.pooling:
-            pieces.append(x.masked_fill(~real.unsqueeze(2), float("-inf")).amax(1))
-            pieces.append((x * real.unsqueeze(2)).sum(1) / real.sum(1, keepdim=True))
-        if not pieces:  # where each direction ends: at the last word, and at the first
-            last = x[torch.arange(len(x), device=x.device), real.sum(1) - 1]
-            half = x.shape[2] // len(self.layers[0].directions)
-            pieces.append(torch.cat([last[:, :half], x[:, 0, half:]], 1))
-        return self.head(torch.cat(pieces, 1))
+            attended = (self.attention(x, real).unsqueeze(1) @ x).squeeze(1)
+            highest = x.masked_fill(~real.unsqueeze(2), float("-inf")).amax(1)
+            mean = (x * real.unsqueeze(2)).sum(1) / real.sum(1, keepdim=True)
+            return self.head(torch.cat([attended, highest, mean], 1))
+        last = x[torch.arange(len(x), device=x.device), real.sum(1) - 1]
+        half = x.shape[2] // len(self.layers[0].directions)  # the second direction ends at word 1
+        return self.head(torch.cat([last[:, :half], x[:, 0, half:]], 1))
 
     predict_proba = SentimentLSTM.predict_proba
-
-
-class WordGuesser(nn.Module):
-    """A network with another head: logits [M, V] of the word at every masked place, from the
-    states there, scored against the embedding itself."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-        size, width = network.head[1].in_features // 3, network.embedding.embedding_dim
-        self.project = nn.Linear(size, width)
-        self.bias = nn.Parameter(torch.zeros(network.embedding.num_embeddings))
-
-    def forward(self, words):
-        states = self.project(self.network.read(words)[words == MASK])
-        return F.linear(states, self.network.embedding.weight, self.bias)
