@@ -189,7 +189,17 @@ def shares(labels, confidence):
     return rest.scatter(1, torch.tensor(labels).unsqueeze(1), sure.unsqueeze(1))
 
 
-class Tweets(Classification):
+class SoftTargets(Classification):
+    """Classification whose training targets may be shares [B, K]; what is said is kept, too."""
+
+    def measures(self, logits, y):
+        return super().measures(logits, y.argmax(1) if y.ndim == 2 else y)
+
+    def keep(self, logits):
+        return super().keep(logits) | {"test_said": logits.argmax(1)}  # 16 bits make ties
+
+
+class Tweets(SoftTargets):
     """Tweets of each part on one device, and the batches made of them.
 
     x {part: int64 [N, T]}, y {part: int64 [N]}, a study's without test; targets {"train": float32
@@ -223,9 +233,6 @@ class Tweets(Classification):
         for index in chosen:
             rows = index.to(x.device)
             yield x[rows, : lengths[index].max()], y[rows]
-
-    def measures(self, logits, y):
-        return super().measures(logits, y.argmax(1) if y.ndim == 2 else y)
 
     def tiny(self):
         draw = torch.Generator().manual_seed(0)

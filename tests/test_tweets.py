@@ -35,8 +35,8 @@ WORDS = 60
 TEXT = RECIPE | {"optimizer": "adamw", "lr": 3e-3, "other_epochs": 1, "augment": []}
 VARIANTS = {
     "all": {},
-    "last states": {"attention": False},
-    "one direction": {"both": False, "attention": False},
+    "last states": {"pool": False},
+    "one direction": {"both": False, "pool": False},
     "gru": {"kind": nn.GRU},
     "one layer": {"layers": 1},
 }

@@ -1,7 +1,6 @@
 """Recurrent classifiers of texts: word numbers [B, T], PAD behind each text, to logits [B, 3]."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from a1.tweets import MASK, PAD
@@ -70,19 +69,11 @@ class BothWays(nn.Module):
 
 
 class AttentiveLSTM(nn.Module):
-    """The improved network: word vectors, bidirectional layers with dropout after each, attention,
-    maximum and mean over the words' states (or, without attention, the last states), a linear layer.
-    vectors float32 [V, E]: where the embedding starts. In training a tenth of the words is masked."""
+    """The improved network: word vectors [V, E], bidirectional layers with dropout after each,
+    attention, maximum and mean over the words' states (or the last states), a linear layer."""
 
     def __init__(
-        self,
-        vectors,
-        hidden_size=64,
-        layers=3,
-        dropout=0.3,
-        kind=nn.LSTM,
-        both=True,
-        attention=True,
+        self, vectors, hidden_size=64, layers=3, dropout=0.3, kind=nn.LSTM, both=True, pool=True
     ):
         super().__init__()
         size = hidden_size * (1 + both)
@@ -92,8 +83,8 @@ class AttentiveLSTM(nn.Module):
         self.layers = nn.ModuleList(BothWays(kind, n, hidden_size, both) for n in widths)
         self.dropouts = nn.ModuleList(ChannelDropout(dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
-        self.score = self.score if attention else None
-        pieces = 3 if attention else 1
+        self.score = self.score if pool else None
+        pieces = 3 if pool else 1
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(size * pieces, 3))
 
     def read(self, words):
