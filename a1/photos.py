@@ -130,7 +130,7 @@ class Photos(Classification):
     """Photos of each part on one device, and the batches made of them, at `size` pixels.
 
     images uint8 [N, 3, 64, 64]; labels int64 [N]; indices {part: int64}, a study's without test;
-    files: their hash. `tiny` draws ten training images and eight others, on the CPU.
+    files: their hash. `tiny` draws 18 training images and eight others, on the CPU.
     """
 
     def __init__(self, images, labels, indices, files, size=64, device=DEVICE):
@@ -162,6 +162,6 @@ class Photos(Classification):
 
     def tiny(self):
         generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (18, 3, 64, 64), dtype=torch.uint8, generator=generator)
-        parts = {"train": torch.arange(10), "val": torch.arange(10, 18)}
-        return Photos(images, torch.arange(18) % 3, parts, "drawn", self.size, "cpu")
+        images = torch.randint(256, (26, 3, 64, 64), dtype=torch.uint8, generator=generator)
+        parts = {"train": torch.arange(18), "val": torch.arange(18, 26)}
+        return Photos(images, torch.arange(26) % 3, parts, "drawn", self.size, "cpu")

@@ -20,14 +20,14 @@ from a1.files import atomic_write
 from a1.setup import DEVICE, LOW, RETRAIN, RUNS, seed_everything
 from a1.train import evaluate, train
 
-TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "moved": 5e-3, "score": 0}  # relative
+TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "moved": 1e-2, "score": 0}  # relative
 
 
 def probe(make_model, recipe, data):
-    """What three short epochs of `train` do to a few drawn examples, in float32 on the CPU:
+    """What two short epochs of `train` do to a few drawn examples, in float32 on the CPU:
     losses, rates, each parameter's last gradient and how far it moved, and what counts as best."""
-    sizes = list(dict.fromkeys(recipe["image_sizes"]))[:2]
-    short = {"epochs": 3, "batch_size": 8, "lr": recipe["lr"] / 1000, "image_sizes": sizes}
+    sizes = list(dict.fromkeys(recipe["image_sizes"]))[:1]
+    short = {"epochs": 2, "batch_size": 8, "lr": recipe["lr"] / 1000, "image_sizes": sizes}
     short |= {"weight_decay": 100 * recipe["weight_decay"], "amp": False, "seed": 0}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -51,9 +51,9 @@ def differs(record, made_by):
             if old != new:
                 return f"its {part} has {key} {old}, this one {new}"
     for name, tolerance in TOLERANCE.items():
-        old, new = record.get("probe", {}).get(name, []), made_by["probe"][name]
+        old, new = record.get("probe", {}).get(name, []), made_by["probe"].get(name, [])
         if len(old) != len(new) or not np.allclose(old, new, tolerance, 0, equal_nan=True):
-            return f"other code made it: three steps on drawn data give other {name}"
+            return f"other code made it: four steps on drawn data give other {name}"
     return ""
 
 

@@ -272,7 +272,7 @@ from a1.train import train
 
 # %% [markdown]
 # A run's result is kept in `runs/`. It is used again only where recipe, data and code are those that made it: `probe` notices a changed
-# network, loss or augmentation by what three steps do to a few drawn images. The next five cells can be skipped at first.
+# network, loss or augmentation by what four steps do to a few drawn images. The next five cells can be skipped at first.
 
 # %%
 from a1.records import TOLERANCE, probe, differs
@@ -1010,7 +1010,7 @@ facts, derived = {}, {}
 # ### Running it again
 #
 # The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU). Training everything takes hours on a CPU. Runs whose recipe, data and code are unchanged are read from `runs/`;
-# what you change is trained anew by itself. (Three steps cannot show everything, such as another patience of the plateau rule, or one cycle advanced once an epoch: after such a change set `RETRAIN=1`.)
+# what you change is trained anew by itself. (Four steps cannot show everything, such as another patience of the plateau rule: after such a change set `RETRAIN=1`.)
 
 # %% tags=["reported"]
 REPORTED = {"vgg16c.test_acc": None, "resnet18.test_acc": None}
