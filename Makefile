@@ -10,12 +10,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS ?=
 PROFILE ?=
+NO := 0 no No NO false False FALSE off Off OFF
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
 
 data: .venv/run
-	$(BIN)/python tools/data.py $(if $(STAND_IN),--stand-in,$(NAMES))
+	$(BIN)/python tools/data.py $(if $(filter-out $(NO),$(STAND_IN)),--stand-in,$(NAMES))
 
 test: .venv/dev
 	$(BIN)/ruff check .

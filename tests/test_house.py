@@ -1,5 +1,6 @@
 """Rules of the house that a search can check."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -27,3 +28,12 @@ def test_seeds_are_set_in_one_place():
 def test_the_project_does_not_need_what_its_users_lack():
     for path in [*SHOWN, *(ROOT / "tools").glob("*.py"), ROOT / "Makefile", ROOT / "README.md"]:
         assert "../shared" not in path.read_text(), path
+
+
+def test_tensorboard_starts_with_todays_setuptools():
+    """The README's command: 2.20 and older import pkg_resources, which setuptools has lost."""
+    sources = Path(importlib.util.find_spec("tensorboard").origin).parent
+    needing = [path for path in sources.rglob("*.py") if "import pkg_resources" in path.read_text()]
+    assert needing == [] or importlib.util.find_spec("pkg_resources")
+    lowest = re.search(r"^tensorboard>=(\d+)\.(\d+)", (ROOT / "requirements.txt").read_text(), re.M)
+    assert (int(lowest[1]), int(lowest[2])) >= (2, 21)

