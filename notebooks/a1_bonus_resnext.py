@@ -530,7 +530,7 @@ for column in speed:
 #
 # - **The learning rate was the comparison.** At a common, unsearched rate we first reported ResNeXt as clearly worse on the short budget; that was a statement about 0.1 (2.2).
 # - **A start that diverges.** At 0.1 with the usual start both bottleneck networks' training loss in the first epoch lies far above a guess's ln 3 = 1.10 (table in 2.2). A zero last gamma cures it; clipping gradients to norm 1, tried once, cost accuracy.
-# - **Equal on paper, not in time** (1.3). Networks are timed in turns in one process, by medians: on shared cores the same step takes several times as long in one minute as in the next.
+# - **Equal on paper, not in time** (1.3). On shared cores the same step takes several times as long in one minute as in the next: so networks take turns in one process, and what counts is the median of the processor's own time.
 
 # %% [markdown]
 # ### 3 (d) A closer look <a id="BX.3d"></a><a id="BX.bar"></a>
