@@ -56,7 +56,11 @@ def main():
         data, recipe = sets[whole, sizes], old["config"]["recipe"]
         about = {"files": old["data"]["files"], "split": old["data"]["split"], "size": data.size}
         assert data.id == about, stem
+        new = ROOT / "runs" / f"{name}.json"
+        if new.exists():
+            continue
         made_by = {"recipe": recipe, "data": data.id, "probe": found["probe"]}
+        torch.set_num_threads(1)  # as the old probe was taken
         here = made_by | {"probe": probe(make_model, recipe, data)}
         if why := differs(made_by, here):
             raise SystemExit(f"{stem}: {why}")
@@ -73,7 +77,6 @@ def main():
         record = made_by | {key: old[key] for key in KEPT}
         record |= {"sizes": old["data"]["sizes"], "arrays": ["test_probs"] if old["probs_sha256"] else []}
         record |= {"precision": "bfloat16" if recipe["amp"] else "float32"}
-        new = ROOT / "runs" / f"{name}.json"
         with atomic_write(new) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
         if record["arrays"]:

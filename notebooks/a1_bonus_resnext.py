@@ -257,7 +257,8 @@ from a1.studies import study_indices, run_study
 # %%
 from a1.models.resnext import zero_last_gamma
 
-SEEDS, RATES = ((0, 1, 2), {}) if FULL else ((0, 1), {0.2: 1})  # rate: seeds
+SEEDS = (0, 1, 2) if FULL else (0, 1)
+RATES = {"resnet18": {0.2: 1}, "resnext": {0.4: 1}}  # {rate: how many seeds}
 STUDY = RECIPE | {"epochs": 8 if FULL else 1}
 chosen = study_indices(labels, split, *((1500, 500) if FULL else (20, 20)))
 study_data = Photos(images, labels, chosen, files, size=32)
@@ -265,7 +266,9 @@ networks = makers | {"dense": rivals["one path of 62 for 32 of 4"]}
 tried = {f"{n}-0.1-one": ((make, STUDY), len(SEEDS)) for n, make in networks.items()}
 for name, make in makers.items():
     start = partial(lambda make: zero_last_gamma(make()), make)
-    tried |= {f"{name}-{lr}-zero": ((start, STUDY | {"lr": lr}), n) for lr, n in RATES.items()}
+    tried |= {
+        f"{name}-{lr}-zero": ((start, STUDY | {"lr": lr}), n) for lr, n in RATES[name].items()
+    }
 rows = {v: run_study("rates", {v: run}, SEEDS[:n], study_data) for v, (run, n) in tried.items()}
 
 # %%
