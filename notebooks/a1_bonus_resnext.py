@@ -266,18 +266,17 @@ networks = makers | {"dense": rivals["one path of 62 for 32 of 4"]}
 tried = {f"{n}-0.1-one": ((make, STUDY), len(SEEDS)) for n, make in networks.items()}
 for name, make in makers.items():
     start = partial(lambda make: zero_last_gamma(make()), make)
-    tried |= {
-        f"{name}-{lr}-zero": ((start, STUDY | {"lr": lr}), n) for lr, n in RATES[name].items()
-    }
+    for lr, n in RATES[name].items():
+        tried[f"{name}-{lr}-zero"] = (start, STUDY | {"lr": lr}), n
 rows = {v: run_study("rates", {v: run}, SEEDS[:n], study_data) for v, (run, n) in tried.items()}
 
 # %%
 runs = pd.concat(rows)
 runs[["network", "rate", "gamma"]] = runs["variant"].str.split("-").tolist()
 runs["loss 1"] = [history["train_loss"].iloc[0] for history in runs["history"]]  # of epoch 1
-columns = {"seeds": ("val_acc", "size"), "val_acc": ("val_acc", "mean"), "sd": ("val_acc", "std")}
-columns |= {name: (name, "mean") for name in ("train_acc", "loss 1")}
-table = runs.groupby(["network", "gamma", "rate"], sort=False).agg(**columns)
+groups = runs.groupby(["network", "gamma", "rate"], sort=False)
+table = groups["val_acc"].agg(seeds="size", val_acc="mean", sd="std")
+table = table.join(groups[["train_acc", "loss 1"]].mean())
 best = {n: max(rows, key=lambda v: v.startswith(n) * rows[v]["val_acc"].mean()) for n in makers}
 theirs, ours = (100 * rows[best[name]]["val_acc"] for name in makers)
 error = (ours.var() / len(ours) + theirs.var() / len(theirs)) ** 0.5
