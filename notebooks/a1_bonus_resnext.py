@@ -279,8 +279,8 @@ table = groups["val_acc"].agg(seeds="size", val_acc="mean", sd="std")
 table = table.join(groups[["train_acc", "loss 1"]].mean())
 best = {n: max(rows, key=lambda v: v.startswith(n) * rows[v]["val_acc"].mean()) for n in makers}
 theirs, ours = (100 * rows[best[name]]["val_acc"] for name in makers)
-error = (ours.var() / len(ours) + theirs.var() / len(theirs)) ** 0.5
-print(f"{best}: ResNeXt {ours.mean() - theirs.mean():+.2f} points, standard error {error:.2f}")
+lead, error = ours.mean() - theirs.mean(), np.hypot(ours.sem(), theirs.sem())
+print(f"{best}: ResNeXt {lead:+.2f} points, standard error {error:.2f}")
 table.round(4)
 
 # %%
@@ -301,7 +301,7 @@ for column, name in (("val_acc", "acc"), ("train_acc", "fit"), ("loss 1", "loss1
     for (network, gamma, rate), value in table[column].round(4).items():
         facts[f"rates.{network}_{gamma}_{rate.replace('.', '')}_{name}"] = float(value)
 facts |= {
-    "own.lead": round(float(ours.mean() - theirs.mean()), 2),
+    "own.lead": round(float(lead), 2),
     "own.error": round(float(error), 2),
 }
 
@@ -327,8 +327,7 @@ for name, make in makers.items():
     prefix = f"{name}/{'own-' * OWN_RATE}seed"
     found = [train_once(f"{prefix}{seed}", start, recipe | {"seed": seed}, data) for seed in seeds]
     final[name] = max(found, key=lambda record: record["metrics"]["val_acc"])
-path = RUNS / "vgg16c" / "seed0.json"  # as Part I trained it
-if path.exists() and (record := read(path))["data"] == data.id:
+if (path := RUNS / "vgg16c/seed0.json").exists() and (record := read(path))["data"] == data.id:
     final = {"vgg16c": record} | final
 
 # %%
@@ -480,9 +479,8 @@ derived = {"card.ratio": "card.parameters32 / card.parameters1"}
 # $C$ groups divide a 3x3 convolution's multiply-adds by $C$. Do they divide its time? The 3x3 convolutions of our four stages, forward and backward, in {{conv.precision}}:
 
 # %%
-LAYERS = {128: 32, 256: 16, 512: 8, 1024: 4}  # channels: side of the feature maps
 speed = pd.DataFrame(index=pd.Index(WIDTHS, name="groups"))
-for channels, side in LAYERS.items():
+for channels, side in ((128, 32), (256, 16), (512, 8), (1024, 4)):
     x = torch.randn(32 if FULL else 2, channels, side, side, device=DEVICE, dtype=LOW)
     x = x.to(memory_format=torch.channels_last).requires_grad_()
     convs = {g: nn.Conv2d(channels, channels, 3, padding=1, groups=g, bias=False) for g in WIDTHS}
