@@ -300,9 +300,16 @@ facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {
 for column, name in (("val_acc", "acc"), ("train_acc", "fit"), ("loss 1", "loss1")):
     for (network, gamma, rate), value in table[column].round(4).items():
         facts[f"rates.{network}_{gamma}_{rate.replace('.', '')}_{name}"] = float(value)
-facts |= {
-    "own.lead": round(float(lead), 2),
-    "own.error": round(float(error), 2),
+facts |= {"own.lead": round(float(lead), 2)}
+if error == error:  # three seeds
+    facts["own.error"] = round(float(error), 2)
+derived = {
+    "usual.lead": "100 * (rates.resnext_one_01_acc - rates.resnet18_one_01_acc)",
+    "usual.blocks": "100 * (rates.dense_one_01_acc - rates.resnet18_one_01_acc)",
+    "usual.paths": "100 * (rates.resnext_one_01_acc - rates.dense_one_01_acc)",
+    "usual.fit": "100 * (rates.resnext_one_01_fit - rates.resnet18_one_01_fit)",
+    "rates.resnext_gain": "100 * (rates.resnext_zero_04_acc - rates.resnext_one_01_acc)",
+    "rates.resnet18_gain": "100 * (rates.resnet18_zero_02_acc - rates.resnet18_one_01_acc)",
 }
 
 # %% [markdown]
@@ -506,7 +513,9 @@ speed.round(2)
 # %% tags=["facts"]
 facts = {"conv.precision": str(LOW).removeprefix("torch.")}
 for column in speed:
-    facts[f"conv.gain{column.split()[0]}"] = float(speed[column].iloc[-1])
+    facts[f"conv.gain{column.split()[0]}"] = round(float(speed[column].iloc[-1]), 2)
+    for groups, gain in speed[column].items():
+        facts[f"conv.gain{column.split()[0]}_{groups}"] = round(float(gain), 2)
 
 # %% [markdown]
 # #### Architecture: against ResNet-18
