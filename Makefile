@@ -2,7 +2,9 @@
 # make run     execute every notebook into out/ (NOTEBOOKS=a1_part_1 and PROFILE=full narrow and deepen it)
 # make test    lint, unit tests, the deliverable check, and every notebook in quick from an empty folder
 # make full    execute in full on the real data and write the deliverables: make full NOTEBOOKS=a1_part_1
-# make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX, see README)
+# make install  what the notebooks need, into .venv
+# make notebook  open JupyterLab with everything installed (PROFILE=full for the whole experiment)
+# make pdf     typeset part_v/a1_part_5.tex and its checkpoint version (needs LaTeX); TEAM="alice bob" names its authors, in out/part_v
 # make site    deliverables, PDF and rubric as a static site in site/, for graders
 # make bench   our batches and training step against the usual way
 
@@ -14,6 +16,11 @@ NO := 0 no No NO false False FALSE off Off OFF
 
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
+
+install: .venv/run
+
+notebook: .venv/lab
+	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(NOTEBOOKS:=.ipynb)
 
 data: .venv/run
 	$(BIN)/python tools/data.py $(if $(filter-out $(NO),$(STAND_IN)),--stand-in,$(NAMES))
@@ -40,15 +47,20 @@ bench: .venv/dev
 	$(BIN)/python -m bench.bench_loader
 	$(BIN)/python -m bench.bench_step
 
-# The hash of the source goes into the PDF: a test compares it with the committed .tex.
+# The hash of the source goes into the PDF: a test compares it with the committed .tex. With TEAM the PDFs carry
+# the names, and the committed ones, which carry none, stay.
 pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("part_v/a1_part_5.tex", "rb").read()).hexdigest())')
+pdf: SUFFIX = $(if $(TEAM),_$(subst $() $(),_,$(strip $(TEAM))))
+pdf: MACROS = \def\SourceHash{$(SOURCE_HASH)}\def\Team{$(subst $() $(), and ,$(strip $(TEAM)))}
 pdf: LATEXMK = latexmk -pdf -silent -interaction=nonstopmode -halt-on-error -outdir=../out/part_v -usepretex
 pdf:
+	@command -v latexmk >/dev/null || { echo "LaTeX is needed: part_v/README.md names its packages"; exit 1; }
 	mkdir -p out/part_v
-	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}' a1_part_5.tex
-	cd part_v && $(LATEXMK) -pretex='\def\SourceHash{$(SOURCE_HASH)}\def\Checkpoint{}' -jobname=a1_part_5_checkpoint a1_part_5.tex
+	rm -f out/part_v/*.log
+	cd part_v && $(LATEXMK) -pretex='$(MACROS)' -jobname=a1_part_5$(SUFFIX) a1_part_5.tex
+	cd part_v && $(LATEXMK) -pretex='$(MACROS)\def\Checkpoint{}' -jobname=a1_part_5_checkpoint$(SUFFIX) a1_part_5.tex
 	! grep -E '^(Overfull|Underfull|LaTeX Warning|Package [a-z]+ Warning)' out/part_v/*.log
-	cp out/part_v/a1_part_5.pdf out/part_v/a1_part_5_checkpoint.pdf part_v/
+	$(if $(TEAM),,cp out/part_v/a1_part_5.pdf out/part_v/a1_part_5_checkpoint.pdf part_v/)
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
@@ -60,6 +72,10 @@ format: .venv/dev
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
+.venv/lab: .venv/run
+	$(BIN)/python -m pip install --quiet 'jupyterlab>=4.2,<5'
+	touch $@
+
 .venv/dev: requirements-dev.txt .venv/run
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
@@ -67,4 +83,4 @@ format: .venv/dev
 clean:
 	rm -rf .venv out site
 
-.PHONY: run data test full build check site bench pdf format clean
+.PHONY: run install notebook data test full build check site bench pdf format clean

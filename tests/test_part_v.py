@@ -3,6 +3,8 @@
 import hashlib
 import math
 import re
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import torch
 from torch import nn
 
 from part_v import check
+from tools import rubric
 
 ROOT = Path(__file__).resolve().parent.parent
-PDFS = {"a1_part_5": range(5, 10), "a1_part_5_checkpoint": range(1, 5)}  # pages
+PDFS = {"a1_part_5": range(5, 9), "a1_part_5_checkpoint": range(1, 5)}  # pages
 TEX = check.SOURCE.read_text(encoding="utf-8")
 TOLERANCE = 1e-10
 
@@ -354,6 +357,34 @@ def test_the_pdf_is_built_from_this_source(name):
     assert stated == [wanted.encode()], (
         f"part_v/{name}.pdf is not built from a1_part_5.tex: run make pdf"
     )
+
+
+@pytest.mark.parametrize(
+    ("item", "asked"),
+    [("V.I.5", "why other activations fit less"), ("V.I.6", "what shift invariance means")],
+)
+def test_what_an_item_asks_for_in_words_stands_in_its_box(item, asked):
+    [box] = re.findall(rf"begin{{answer}}{{Answer {item}}}(.*?)end{{answer}}", TEX, re.DOTALL)
+    sentence = {"V.I.5": "Why not another:", "V.I.6": "What it means:"}[item]
+    assert sentence in box, asked
+
+
+@pytest.mark.skipif(not shutil.which("latexmk"), reason="no LaTeX here")
+def test_the_teams_names_stand_on_the_pdf_and_the_committed_one_stays(tmp_path):
+    for name in ("Makefile", "part_v/a1_part_5.tex"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    done = subprocess.run(["make", "pdf", "TEAM=alice bob"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    for name in ("a1_part_5_alice_bob", "a1_part_5_checkpoint_alice_bob"):
+        pdf = (tmp_path / f"out/part_v/{name}.pdf").read_bytes()
+        [author] = re.findall(rb"/Author\((.*?)\)", pdf)
+        text = re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), author)
+        assert text.decode("utf-16") == "alice and bob"
+        assert rubric.is_from(
+            tmp_path / f"out/part_v/{name}.pdf", tmp_path / "part_v/a1_part_5.tex"
+        )
+    assert not list((tmp_path / "part_v").glob("*.pdf"))
 
 
 def test_the_source_is_one_file():

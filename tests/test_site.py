@@ -1,26 +1,20 @@
 """The static site: links, anchors, nothing from elsewhere, MathML; and what a browser makes of it."""
 
-import asyncio
-import json
-import os
 import re
 import shutil
-import subprocess
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 from graded import edit, execute, write_frozen, write_project
-from tornado.websocket import websocket_connect
 
-from tools import rubric, site
+from tools import look, rubric, site
+from tools.frozen import read_frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
 WIDE = """
 # %% [markdown]
 # ### Wide things
@@ -156,17 +150,30 @@ def test_an_item_with_a_gap_is_shown_with_it(project, tmp_path):
     index = Page(site.build(copy) / "index.html").text
     row = re.search(r'<tr id="I.2b">.*?</tr>', index, re.DOTALL)[0]
     assert "it saves no weights" in row and ">gap<" in row
-    assert "5 of 6 items covered" in index and "Measure circles &amp; count them." in index
+    assert "5 of 6 items" in index and "Measure circles &amp; count them." in index
 
 
-def test_headline_results_are_those_of_the_results_folder(small):
+def test_the_items_come_first_then_the_results_of_the_results_folder(small):
     text = Page(small / "index.html").text
-    assert "<td>98.76%</td>" in text and '<a href="a1_part_1.html">a1_part_1</a>' in text
-    assert (
-        "No &lt;squares&gt;." in text
-        and "All about <code>circles</code>." in text
-        and "More" not in text.split("<h2")[0]
-    )
+    order = ['class="rubric"', 'id="results"', 'class="results"', 'id="rules"', 'id="about"']
+    places = [text.index(mark) for mark in order]
+    assert places == sorted(places) and text.index("<main>") + 500 > text.index('id="part-I"')
+    assert 'Part I. <a href="a1_part_1.html">Circles</a>: 30 points, 6 of 6 items' in text
+    assert "<h3>Part I</h3>" in text and "<td>98.76%</td>" in text
+    assert "No &lt;squares&gt;." in text and "All about <code>circles</code>." in text
+    assert "More" not in text.split('id="about"')[1].split("</main>")[0]
+
+
+def test_the_contents_lead_to_every_heading_down_to_the_letters(small, whole):
+    def contents(path):
+        nav = re.search(r'<nav class="contents".*?</nav>', Page(path).text, re.DOTALL)[0]
+        return re.findall(r'<li class="(level\d)"><a href="#(.*?)">(.*?)</a>', nav)
+
+    found = contents(small / "a1_part_1.html")
+    assert ("level3", "2-(a),-(b)-Pictures", "2 (a), (b) Pictures") in found
+    texts = " ".join(text for _, _, text in contents(whole / "a1_part_1.html"))
+    assert all(f"2.5 ({letter})" in texts for letter in "abdefg") and "(b) and (c)" in texts
+    assert ("level2", "part-I", "Part I. Circles, 30 points") in contents(small / "index.html")
 
 
 def test_formulas_are_mathml(small):
@@ -202,8 +209,7 @@ def test_a_picture_that_is_no_output_stops_the_build(project, tmp_path):
         site.build(copy)
 
 
-def test_what_the_first_edition_hides_is_collapsed_and_the_new_cells_are_shown(small, tmp_path):
-    assert Page(small / "a1_part_1.html").text.count("<details") == 1, "the contents"
+def test_what_the_first_edition_hides_is_collapsed(tmp_path):
     root = write_project(tmp_path)
     write_frozen(root)
     text = Page(site.build(root) / "a1_part_2.html").text
@@ -212,6 +218,28 @@ def test_what_the_first_edition_hides_is_collapsed_and_the_new_cells_are_shown(s
     )
     assert title == "Measuring" and "measure_more" in code and "0.9876" not in code
     assert 'id="II.1" href="index.html#II.1"' in text and "0.9876" in text
+
+
+def test_long_definitions_are_shown_on_demand_and_all_else_at_once():
+    def shown(source):
+        return site.source_html(nbformat.v4.new_code_cell(source))
+
+    body = "\n    x = 1" * 20
+    assert "<details" not in shown("def f():\n    x = 1") and "<details" not in shown(
+        "x = 1\n" * 40
+    )
+    assert "<summary>Code of f, A: 44 lines</summary>" in shown(
+        f"import a\ndef f():{body}\n\nclass A:{body}"
+    )
+    assert "<details" not in shown(f"def f():{body}\nf()"), "it calls"
+    assert "<details" not in shown(f"%env A=1\ndef f():{body}")
+
+
+def test_the_code_of_an_item_that_asks_for_code_alone_is_shown(whole):
+    text = (whole / "a1_part_1.html").read_text()
+    block = text[text.index('id="I.3.1"') : text.index('id="I.3.2"')]
+    assert "BasicBlock" in block and "<details" not in block
+    assert "Code of VGG16C" in text[text.index('id="I.2.1"') : text.index('id="I.2.2"')]
 
 
 def test_pictures_are_files_with_their_caption_as_text(small):
@@ -242,8 +270,11 @@ MEASURE = """
   const width = document.documentElement.clientWidth;
   const boxes = [...document.querySelectorAll('math')].map(math => math.getBoundingClientRect());
   const style = getComputedStyle(document.body);
+  const wide = box => box.scrollWidth > box.clientWidth;
   return {
     width,
+    scrolledCode: [...document.querySelectorAll('.source')].filter(wide).length,
+    cutResults: [...document.querySelectorAll('.scroll:has(.results)')].filter(wide).length,
     scrollWidth: document.documentElement.scrollWidth,
     outside: [...document.querySelectorAll('main *')]
       .filter(part => part.getBoundingClientRect().right > width + 1 && !part.closest('.scroll, .long'))
@@ -259,130 +290,22 @@ MEASURE = """
 """
 
 
-class Devtools:
-    """A conversation with one browser tab over the DevTools protocol."""
-
-    def __init__(self, socket):
-        self.socket, self.session, self.count, self.events = socket, None, 0, []
-
-    async def send(self, method, **parameters):
-        self.count += 1
-        message = {"id": self.count, "method": method, "params": parameters}
-        await self.socket.write_message(
-            json.dumps(message | ({"sessionId": self.session} if self.session else {}))
-        )
-        while True:
-            answer = await self.receive()
-            if answer.get("id") == self.count:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    async def receive(self):
-        answer = json.loads(await asyncio.wait_for(self.socket.read_message(), 60))
-        if "method" in answer:
-            self.events.append(answer)
-        return answer
-
-    async def wait_for(self, method):
-        while not any(event["method"] == method for event in self.events):
-            await self.receive()
-
-    def complaints(self):
-        """Errors and warnings of the console, and addresses that are not on this disk."""
-        found = []
-        for event in self.events:
-            method, content = event["method"], event["params"]
-            if method == "Runtime.exceptionThrown" or method == "Log.entryAdded":
-                found.append(str(content))
-            elif method == "Runtime.consoleAPICalled" and content["type"] in (
-                "error",
-                "warning",
-                "assert",
-            ):
-                found.append(str(content["args"]))
-            elif method == "Network.requestWillBeSent":
-                address = content["request"]["url"]
-                found += [] if address.startswith(("file:", "data:")) else [address]
-        return found
-
-
-async def visit(port, path, pages, views):
-    """{(page, width, scheme): measurements and complaints}"""
-    tab = Devtools(await websocket_connect(f"ws://127.0.0.1:{port}{path}", max_message_size=2**26))
-    target = (await tab.send("Target.createTarget", url="about:blank"))["targetId"]
-    tab.session = (await tab.send("Target.attachToTarget", targetId=target, flatten=True))[
-        "sessionId"
-    ]
-    for domain in ("Page", "Runtime", "Log", "Network"):
-        await tab.send(f"{domain}.enable")
-    found = {}
-    for width, scheme in views:
-        await tab.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=844,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
-        scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
-        await tab.send("Emulation.setEmulatedMedia", features=[scheme_feature])
-        for page in pages:
-            tab.events = []
-            await tab.send("Page.navigate", url=page.as_uri())
-            await tab.wait_for("Page.loadEventFired")
-            result = await tab.send(
-                "Runtime.evaluate", expression=MEASURE, awaitPromise=True, returnByValue=True
-            )
-            found[page.name, width, scheme] = result["result"]["value"] | {
-                "complaints": tab.complaints()
-            }
-    tab.socket.close()
-    return found
-
-
-def browse(pages, views, profile):
-    """Open pages in a headless Chromium; see `visit`."""
-    options = [
-        "--headless=new",
-        "--remote-debugging-port=0",
-        f"--user-data-dir={profile}",
-        "--disable-gpu",
-    ]
-    options += [
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-extensions",
-        "--disable-dev-shm-usage",
-    ]
-    options += ["--no-sandbox"] if os.geteuid() == 0 else []
-    with subprocess.Popen(
-        [CHROMIUM, *options, "about:blank"], stderr=subprocess.PIPE, text=True
-    ) as browser:
-        try:
-            for line in browser.stderr:
-                address = re.search(r"DevTools listening on ws://[^:]+:(\d+)(/\S+)", line)
-                if address:
-                    return asyncio.run(visit(*address.groups(), pages, views))
-            raise AssertionError("Chromium did not start")
-        finally:
-            browser.kill()
-
-
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: apt-get install chromium")
+@pytest.mark.skipif(not look.CHROMIUM, reason="no Chromium found: apt-get install chromium")
 def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_nothing(
-    small, whole, tmp_path
+    small, whole
 ):
-    views = [(390, "light"), (390, "dark"), (1280, "light")]
+    views, frozen = [(390, "light"), (390, "dark"), (1280, "light")], read_frozen(ROOT)
     for folder in (small, whole):
         pages = sorted(folder.glob("*.html"))
-        for (page, width, scheme), seen in browse(
-            pages, views, tmp_path / folder.parent.name
-        ).items():
+        for (page, width, scheme), (seen, complaints) in look.browse(pages, views, MEASURE).items():
             where = f"{page} at {width} px, {scheme}"
-            assert seen["complaints"] == [], where
+            assert complaints == [], where
             assert seen["broken"] == [], where
             assert seen["width"] == width or width > 390, where  # a desktop's scrollbar takes some
             assert seen["scrollWidth"] <= seen["width"], (where, seen["outside"])
+            assert not seen["cutResults"], where
+            if width == 1280 and folder == whole and page.removesuffix(".html") not in frozen:
+                assert not seen["scrolledCode"], f"{where}: code wider than the page"
             assert seen["drawn"] == seen["formulas"] and seen["understood"] and not seen["cut"], (
                 where
             )
@@ -393,6 +316,16 @@ def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_
             assert dark == [scheme == "dark", scheme == "light"], where
             if page == "a1_part_1.html" and folder == small:
                 assert seen["formulas"] == 4
+
+
+@pytest.mark.skipif(not look.CHROMIUM, reason="no Chromium found: apt-get install chromium")
+def test_the_first_table_or_figure_of_an_item_is_within_a_screen_of_its_heading(whole):
+    """Of Part I; of the other notebooks `python tools/look.py` lists what is farther."""
+    found = look.distances(whole)
+    far = {item: pixels for item, pixels in found.items() if pixels > look.SCREEN}
+    assert len(found) > 50 and not [item for item in far if item.startswith("I.")], far
+    if far:
+        warnings.warn(f"over {look.SCREEN} px below their heading: {far}", stacklevel=1)
 
 
 def test_the_site_is_that_of_the_rubric_here(whole):

@@ -76,9 +76,9 @@ def training_time(name, root):
     return "" if not records else f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
-def table(root=ROOT):
-    """Markdown: one row a model, one column a measure that any of them reports."""
-    rows = []
+def rows(root=ROOT):
+    """(notebook, model, {measure: value or None}) of every model that any notebook reports."""
+    found = []
     for path in in_order((root / "results").glob("*.json")):
         results = read_results(path.parent, path.stem)
         # `best` and the like, which repeat one number of another, have none of these
@@ -86,21 +86,20 @@ def table(root=ROOT):
             key for key in results if key.endswith((".test_loss", ".test_macro_f1", ".test_r2"))
         ]
         for model in dict.fromkeys(key.split(".")[0] for key in reported):
-            rows.append(
-                (
-                    path.stem,
-                    model,
-                    {measure: results.get(f"{model}.{measure}") for measure in COLUMNS},
-                )
-            )
-    used = [
-        measure for measure in COLUMNS if any(values[measure] is not None for *_, values in rows)
-    ]
+            values = {measure: results.get(f"{model}.{measure}") for measure in COLUMNS}
+            found.append((path.stem, model, values))
+    return found
+
+
+def table(root=ROOT):
+    """Markdown: one row a model, one column a measure that any of them reports."""
+    found = rows(root)
+    used = [measure for measure in COLUMNS if any(v[measure] is not None for *_, v in found)]
     lines = [
         "| notebook | model | what it is | " + " | ".join(COLUMNS[m][0] for m in used) + " |",
         "|---|---|---|" + "---|" * len(used),
     ]
-    for notebook, model, values in rows:
+    for notebook, model, values in found:
         cells = ["" if values[m] is None else COLUMNS[m][1].format(values[m]) for m in used]
         what = MODELS.get(model, "")
         lines.append(

@@ -5,14 +5,17 @@ The pages hold no script and need no network: formulas become MathML, which brow
 themselves, and pictures are files beside the pages.
 """
 
+import ast
 import base64
 import html
+import itertools
 import re
 import shutil
 import struct
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from math_core import LatexError, LatexToMathML
@@ -30,7 +33,10 @@ from tools.prose import caption_of  # noqa: E402
 
 STYLE = Path(__file__).with_name("site.css")
 LIGHT, DARK = HtmlFormatter(style="default"), HtmlFormatter(style="github-dark")
+LINK = re.compile(r"</?a\b[^>]*>")
 EXTERNAL = re.compile(r"[a-z]+:", re.IGNORECASE)
+LONG_CODE = 12  # lines of definitions; longer ones are shown on demand
+DEFINING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign)
 LONG_FORMULA = 16  # symbols that surely fit the width of a phone
 STATUS = {
     True: '<span class="covered">covered</span>',
@@ -50,9 +56,17 @@ PAGE = """<!doctype html>
 <header><nav aria-label="Pages"><ul>
 {links}
 </ul></nav></header>
+<div class="page">
+<nav class="contents" aria-label="Contents">
+<input type="checkbox" id="contents-shown"><label for="contents-shown">Contents</label>
+<ul>
+{contents}
+</ul>
+</nav>
 <main>
 {body}
 </main>
+</div>
 <footer>Rendered from the executed notebooks by <code>make site</code>.</footer>
 </body>
 </html>
@@ -68,9 +82,10 @@ class Renderer(IPythonRenderer):
     their items.
     """
 
-    def __init__(self, name, links, texts):
+    def __init__(self, name, links, items):
         super().__init__(escape=False)
-        self.name, self.links, self.texts = name, links, texts
+        self.name, self.links, self.items = name, links, items
+        self.needs, self.level = set(), 0  # of the section that is being rendered
         self.latex = LatexToMathML(fancy_error=False)
         self.headings, self.slugs = [], {}
 
@@ -100,8 +115,11 @@ class Renderer(IPythonRenderer):
         if self.slugs[slug] > 1:
             slug += f"-{self.slugs[slug]}"
         self.headings.append((level, slug, text))
+        if items or level <= self.level:
+            found = [set(self.items[item]["needs"]) for item in items if item in self.items]
+            self.needs, self.level = set().union(*found), level
         marks = "".join(
-            f' <a class="item" id="{item}" href="index.html#{item}" title="{html.escape(self.texts.get(item, item))}">'
+            f' <a class="item" id="{item}" href="index.html#{item}" title="{html.escape(self.items.get(item, {}).get("text", item))}">'
             f"{item}</a>"
             for item in items
         )
@@ -123,7 +141,7 @@ class Renderer(IPythonRenderer):
         return text  # badges and the like: nothing is loaded from elsewhere
 
     def table(self, text):
-        return f'<div class="scroll"><table>\n{text}</table></div>\n'
+        return f'<div class="scroll table"><table>\n{text}</table></div>\n'
 
     def block_code(self, code, info=None):
         return f'<div class="scroll source">{super().block_code(code, info)}</div>\n'
@@ -133,16 +151,36 @@ def render_markdown(text, renderer):
     return MarkdownWithMath(renderer).render(text)
 
 
-def source_html(cell):
-    """A code cell's source; what the first edition's notebooks hide is collapsed under its title."""
+def source_html(cell, opened=False):
+    """A code cell's source; what the first edition's notebooks hide, and what only defines functions
+    and classes at some length, is collapsed under its name, unless the code is what is asked for.
+    """
     code = highlight(cell.source, PythonLexer(), LIGHT).strip()
     code = f'<div class="scroll source">{code}</div>'
-    tags = cell.metadata.get("tags", [])
-    if "toolbox" not in tags and not ("reported" in tags and cell.source.count("\n") > 40):
-        return code
+    tags, lines = cell.metadata.get("tags", []), cell.source.count("\n") + 1
     title = re.match(r"# @title (.*)", cell.source)
-    name = html.escape(title[1] if title else "Reported numbers")
-    return f'<details class="toolbox"><summary>{name}</summary>\n{code}\n</details>'
+    if "toolbox" in tags:
+        name = title[1] if title else "Code"
+    elif "reported" in tags and lines > 40:
+        name = "Reported numbers"
+    elif lines > LONG_CODE and (defined := definitions(cell.source)):
+        name = f"Code of {', '.join(defined)}: {lines} lines"
+        if opened:
+            return code
+    else:
+        return code
+    return f'<details class="toolbox"><summary>{html.escape(name)}</summary>\n{code}\n</details>'
+
+
+def definitions(source):
+    """Names of the functions and classes of a cell that does nothing but define and assign; else []."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # a line of IPython's
+        return []
+    if not all(isinstance(node, DEFINING) for node in body):
+        return []
+    return [node.name for node in body if hasattr(node, "name")]
 
 
 class Pictures:
@@ -190,29 +228,52 @@ def output_html(output, caption, pictures, renderer):
     )
 
 
-def notebook_html(path, folder, links, texts):
-    """The body of one notebook's page, its pictures written below `folder`; (title, html)."""
+def notebook_html(path, folder, links, items):
+    """The Body of one notebook's page, its pictures written below `folder`."""
     cells = nbformat.read(path, as_version=4).cells
-    renderer, pictures = Renderer(path.name, links, texts), Pictures(folder, path.stem)
+    renderer, pictures = Renderer(path.name, links, items), Pictures(folder, path.stem)
     pieces = []
     for cell, following in zip(cells, [*cells[1:], None]):
         if cell.cell_type == "markdown":
             pieces.append(render_markdown(cell.source, renderer))
         elif cell.cell_type == "code":
-            pieces.append(source_html(cell))
+            wants_code = "code" in renderer.needs and not renderer.needs & {
+                "table",
+                "figure",
+                "svg",
+            }
+            pieces.append(source_html(cell, wants_code))
             caption = following.source if following and following.cell_type == "markdown" else ""
-            outputs = [output_html(output, caption, pictures, renderer) for output in cell.outputs]
-            pieces += [f'<div class="scroll output">{text}</div>' for text in outputs if text]
-    entries = "\n".join(
-        f'<li style="margin-left: {level - 2}rem"><a href="#{html.escape(slug)}">{text}</a></li>'
-        for level, slug, text in renderer.headings
-        if level in (2, 3)
-    )
-    contents = f"<details><summary>Contents</summary>\n<ul>\n{entries}\n</ul>\n</details>"
+            for output in cell.outputs:
+                if text := output_html(output, caption, pictures, renderer):
+                    pieces.append(f'<div class="scroll output{kinds_of(output)}">{text}</div>')
     title = next((text for level, _, text in renderer.headings if level == 1), path.stem)
-    first = pieces[0].find("</h1>") + len("</h1>") if "</h1>" in pieces[0] else 0
-    pieces[0] = pieces[0][:first] + contents + pieces[0][first:]
-    return re.sub(r"<[^>]+>", "", title), "\n".join(pieces)
+    body = "\n".join(pieces)
+    return Body(re.sub(r"<[^>]+>", "", title), body, contents(renderer.headings))
+
+
+class Body(NamedTuple):
+    """What one page shows: its title, its text, and the list of its headings."""
+
+    title: str
+    body: str
+    contents: str
+
+
+def kinds_of(output):
+    """The classes " table" and " figure" of an output, as the rubric tells them."""
+    data = {"text/plain": output.get("text", "")} | output.get("data", {})
+    tests = {"table": rubric.is_table, "figure": rubric.is_figure}
+    return "".join(f" {kind}" for kind, test in tests.items() if test(data))
+
+
+def contents(headings):
+    """Entries of a list of contents, from (level, anchor, text) of the headings below the title."""
+    return "\n".join(
+        f'<li class="level{level}"><a href="#{html.escape(slug)}">{LINK.sub("", text)}</a></li>'
+        for level, slug, text in headings
+        if level in (2, 3, 4)
+    )
 
 
 def short_name(part):
@@ -241,35 +302,67 @@ def part_rows(coverage, content, anchors):
     return rows
 
 
+def results_html(root, parts):
+    """The results as a table for each notebook, narrow enough for a telephone."""
+    pieces, names = [], {coverage.path.stem: short_name(coverage.part) for coverage in parts}
+    for notebook, rows in itertools.groupby(readme.rows(root), key=lambda row: row[0]):
+        rows = list(rows)
+        used = [m for m in readme.COLUMNS if any(values[m] is not None for *_, values in rows)]
+        head = "".join(f"<th>{readme.COLUMNS[m][0]}</th>" for m in used)
+        pieces.append(
+            f"<h3>{names.get(notebook, notebook)}</h3>\n"
+            f'<div class="scroll table"><table class="results"><thead><tr><th>model</th>{head}</tr></thead><tbody>'
+        )
+        for _, model, values in rows:
+            cells = "".join(
+                f"<td>{'' if values[m] is None else readme.COLUMNS[m][1].format(values[m])}</td>"
+                for m in used
+            )
+            name = html.escape(readme.MODELS.get(model, model))
+            pieces.append(f"<tr><th>{name}</th>{cells}</tr>")
+        pieces.append("</tbody></table></div>")
+    return "\n".join(pieces)
+
+
 def index_html(root, parts, content, pages, anchors, links):
-    """The body of the first page: what this is, headline results, parts, and the rubric row by row."""
+    """The first page: the items of each part with its points, then results and rules."""
     introduction = (root / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
+    title, _, introduction = introduction.strip().partition("\n\n")
     renderer = Renderer("README.md", links, {})
+    totals = sum(len(coverage.gaps) for coverage in parts)
+    met = sum(not gaps for coverage in parts for gaps in coverage.gaps.values())
     pieces = [
-        render_markdown(introduction, renderer),
-        '<h2 id="results">Results on the test part</h2>',
-        render_markdown(readme.table(root), renderer),
-        '<h2 id="rubric">What the assignment asks, and where it stands</h2>',
-        "<p>Each item's number leads to the heading that answers it, and back. "
-        "An item is covered if a program found under that heading what it needs: executed code, tables, figures, "
-        "saved weights, an analysis that cites results.</p>",
+        render_markdown(title, renderer),
+        f"<p>{met} of {totals} items of the assignment are covered: under the heading to which an item leads a "
+        "program found what it needs (executed code, tables, figures, saved weights, an analysis that cites results).</p>",
     ]
+    headings = []
     for coverage in parts:
         part, covered = coverage.part, sum(not gaps for gaps in coverage.gaps.values())
         name = html.escape(part["title"])
         page = pages.get(coverage.path)
         title = f'<a href="{page}">{name}</a>' if page else f"{name} (to come)"
         prefix = "" if part["part"].startswith("B") else f"{short_name(part)}. "
+        headings.append((2, f"part-{part['part']}", f"{prefix}{name}, {part['points']} points"))
         pieces += [
-            f'<h3 id="part-{part["part"]}">{prefix}{title}</h3>',
-            f"<p>{part['points']} points; {covered} of {len(coverage.gaps)} items covered.</p>",
+            f'<h2 id="part-{part["part"]}">{prefix}{title}: {part["points"]} points, '
+            f"{covered} of {len(coverage.gaps)} items</h2>",
             '<div class="scroll"><table class="rubric">',
             "<thead><tr><th>item</th><th>asked for</th><th>state</th></tr></thead><tbody>",
             *part_rows(coverage, content, anchors),
             "</tbody></table></div>",
         ]
     rules = "\n".join(f"<li>{html.escape(rule['text'])}</li>" for rule in content["rules"])
-    return "\n".join([*pieces, '<h2 id="rules">Rules for all parts</h2>', f"<ul>\n{rules}\n</ul>"])
+    headings += [(2, name.lower(), name) for name in ("Results", "Rules", "About")]
+    pieces += [
+        '<h2 id="results">Results on the test part</h2>',
+        results_html(root, parts),
+        '<h2 id="rules">Rules for all parts</h2>',
+        f"<ul>\n{rules}\n</ul>",
+        '<h2 id="about">About this solution</h2>',
+        render_markdown(introduction, renderer),
+    ]
+    return Body("Overview", "\n".join(pieces), contents(headings))
 
 
 def pdf_anchors(path, page):
@@ -290,7 +383,7 @@ def write_style(folder):
 def write_pages(root, folder):
     """Write all pages into the empty `folder`."""
     content, parts = rubric.read_rubric(root), rubric.check(root)
-    texts = {item["id"]: item["text"] for item in content["items"]}
+    items = {item["id"]: item for item in content["items"]}
     existing = [coverage for coverage in parts if coverage.exists]
     pages = {part.path: part.path.name.replace(".ipynb", ".html") for part in existing}
     links = {part.path.relative_to(root).as_posix(): pages[part.path] for part in existing}
@@ -300,23 +393,21 @@ def write_pages(root, folder):
             shutil.copy(path, folder / page)
             anchors |= pdf_anchors(path, page)
         else:
-            bodies[page] = notebook_html(path, folder, links, texts)
+            bodies[page] = notebook_html(path, folder, links, items)
             anchors |= {
                 name: f"{page}#{name}"
-                for name in re.findall(r'class="item" id="(.*?)"', bodies[page][1])
+                for name in re.findall(r'class="item" id="(.*?)"', bodies[page].body)
             }
-    bodies["index.html"] = "Overview", index_html(root, parts, content, pages, anchors, links)
+    bodies["index.html"] = index_html(root, parts, content, pages, anchors, links)
     menu = {"index.html": "Overview"} | {
         pages[part.path]: short_name(part.part) for part in existing
     }
-    for page, (title, body) in bodies.items():
+    for page, body in bodies.items():
         entries = "\n".join(
             f'<li><a href="{target}"{" aria-current=page" if target == page else ""}>{html.escape(name)}</a></li>'
             for target, name in menu.items()
         )
-        (folder / page).write_text(
-            PAGE.format(title=title, links=entries, body=body), encoding="utf-8"
-        )
+        (folder / page).write_text(PAGE.format(links=entries, **body._asdict()), encoding="utf-8")
     write_style(folder)
 
 
