@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-
 from a1.data.images import ImageSet, ImageSplits
+from a1.runs import read_sealed
+
 from a1.models.resnet import ResNet18
 from a1.models.vgg import VGG16C
-from a1.runs import read_sealed
 from a1.train import Recipe, Training
 
 HERE = Path(__file__).parent

@@ -8,6 +8,10 @@ from pathlib import Path
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported: two processes, one thread each
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for tests of determinism on a GPU
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 from tools.stand_in import draw_photos  # noqa: E402
 
@@ -15,6 +19,12 @@ from tools.stand_in import draw_photos  # noqa: E402
 def pytest_collection_modifyitems(items):
     """Begin with the slow ones, the notebooks, so that no process waits for the other at the end."""
     items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
+def pytest_runtest_setup(item):
+    """Tests marked gpu need one."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 def write_stand_in(path, per_class=12, seed=0):

@@ -43,7 +43,8 @@ class TinyData(Classification):
             if epoch == self.stop_at:
                 raise KeyboardInterrupt
             self.trained.append(epoch)
-        order = torch.randperm(n) if training else torch.arange(n)
+        device = self.y[part].device
+        order = torch.randperm(n, device=device) if training else torch.arange(n, device=device)
         chosen = order.split(recipe["batch_size"])
         for index in chosen[: self.steps(recipe)] if training else chosen:
             x, y = self.x[part][index], self.y[part][index]
@@ -68,8 +69,10 @@ def make_tiny(width=6, dropout=0.3):
 
 
 def same_tensors(one, other):
-    """Whether two state dicts hold the same names and the same bits."""
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    """Whether two state dicts hold the same names and the same bits, on whatever devices."""
+    if one.keys() != other.keys():
+        return False
+    return all(torch.equal(one[name].cpu(), other[name].cpu()) for name in one)
 
 
 def outcome(path):

@@ -1,5 +1,5 @@
-"""The README's tables: results, drawn from results/, and times, from the deliverables and
-bench/notebooks.json.
+"""The README's tables: results, drawn from results/, and times, from the deliverables and from
+what bench/ measured.
 """
 
 import json
@@ -137,7 +137,35 @@ def times(root=ROOT):
             f"ResNet-18 from nothing to 90% validation accuracy on the same cores: {ours} with our loop and a short recipe, {theirs} with",
             f"the common recipe (means of {len(runs['ours'])} seeds; `.venv/bin/python -m bench.bench_accuracy`).",
         ]
+    path = root / "bench" / "gpu.json"
+    lines += ["", *(on_a_gpu(json.loads(path.read_text())) if path.exists() else [NO_GPU])]
     return "\n".join(lines) + "\n"
+
+
+NO_GPU = "Nothing was timed on a GPU."
+
+
+def on_a_gpu(measured):
+    """Lines of Markdown: what bench/bench_gpu.py found."""
+    precisions = list(next(iter(measured["training"].values())))
+    lines = [
+        f"Examples trained a second on one {measured['device']} by precision, those that come out of the data alone, and",
+        "memory at its peak in GB (`.venv/bin/python -m bench.bench_gpu`).",
+        "",
+        f"| network | {' | '.join(precisions)} | data alone | memory |",
+        "|---|" + "---|" * (len(precisions) + 2),
+    ]
+    for name, speeds in measured["training"].items():
+        cells = [f"{speeds[precision]:,}" for precision in precisions]
+        cells += [f"{measured['loader'][name]:,}", f"{max(measured['gb'][name].values()):.1f}"]
+        lines.append(f"| `{name}`, {measured['unit'][name]} | {' | '.join(cells)} |")
+    for target, found in measured["to_accuracy"].items():
+        lines += [
+            "",
+            f"ResNet-18 from nothing to {float(target):.0%} validation accuracy there: {found['seconds']:.1f} s, photos decoded beforehand"
+            f" ({found['epochs']} epochs; mean of {found['runs']} seeds: {found['val_acc']:.2%}{'' if found['reached'] else ', not reached'}).",
+        ]
+    return lines
 
 
 TABLES = {"results": table, "times": times}

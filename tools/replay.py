@@ -1,4 +1,6 @@
-"""A run's first training steps made again: a record's losses must come from the code as it is."""
+"""Records held against the code as it is: a run's first training steps made again, or, where it was
+trained on a device that is not here, its weights evaluated.
+"""
 
 from itertools import islice
 
@@ -6,6 +8,7 @@ import torch
 
 import a1.train
 from a1.setup import DEVICE, seed_everything
+from a1.train import evaluate
 
 # Relative, one per step. In bfloat16 another number of threads or another instruction set moved
 # the losses of the photos by up to 0.1%, 0.3% and 0.3%; another seed moved one by 5% at least.
@@ -56,3 +59,19 @@ def agree(losses, recorded, tolerances=TOLERANCES):
     return all(
         abs(a - b) <= t * abs(b) for a, b, t in zip(losses, recorded, tolerances, strict=False)
     )
+
+
+WITHIN = 0.001  # of the test accuracy: other devices and float16 weights decide a few photos anew
+
+
+def elsewhere(record):
+    """Whether a run was trained on a kind of device that is not the one here."""
+    return ("CPU" in record["device"]) != (DEVICE.type == "cpu")
+
+
+def rescored(record, weights, make_model, data):
+    """A record's test accuracy, and that of weights from a file, evaluated here in float32."""
+    model = make_model()
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    metrics, _ = evaluate(model.to(DEVICE), data, "test", record["recipe"])
+    return record["metrics"]["test_acc"], metrics["acc"]

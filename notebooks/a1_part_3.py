@@ -1,0 +1,1016 @@
+# %% [markdown]
+# # Part III. Forecasting a household's power
+#
+# On seven months that it never saw, a network of three LSTM layers forecasts a household's power over the next five minutes with R2 {{final.test_r2:.3f}} and a mean absolute error of {{final.test_mae_w:.0f}} W.
+# The bar of 0.75 asks little: persistence, the last five minutes again, scores {{persistence.test_r2:.3f}}. Boosted trees on as many windows reach {{gbm.test_r2:.3f}} and keep the lead, half of it in one twentieth of the windows. The network still improved when time was over. One input was suggested by test errors (2.2); the second row does without.
+#
+# | model | train R2 | validation | test R2, 95% interval | MAE, W | RMSE, kW | required |
+# |---|---|---|---|---|---|---|
+# | network of three LSTM layers | {{final.train_r2:.3f}} | {{final.val_r2:.3f}} | **{{final.test_r2:.3f}}** ({{final.low:.3f}} to {{final.high:.3f}}) | {{final.test_mae_w:.0f}} | {{final.test_rmse_kw:.3f}} | above 0.75: met |
+# | the same without logarithms of the meters | | {{plain.val_r2:.3f}} | {{plain.test_r2:.3f}} ({{plain.low:.3f}} to {{plain.high:.3f}}) | {{plain.test_mae_w:.0f}} | {{plain.test_rmse_kw:.3f}} | |
+# | boosted trees | | {{gbm.val_r2:.3f}} | {{gbm.test_r2:.3f}} ({{gbm.low:.3f}} to {{gbm.high:.3f}}) | {{gbm.test_mae_w:.0f}} | {{gbm.test_rmse_kw:.3f}} | |
+# | ridge regression | | {{ridge.val_r2:.3f}} | {{ridge.test_r2:.3f}} ({{ridge.low:.3f}} to {{ridge.high:.3f}}) | {{ridge.test_mae_w:.0f}} | {{ridge.test_rmse_kw:.3f}} | |
+# | persistence: the last five minutes | | {{persistence.val_r2:.3f}} | {{persistence.test_r2:.3f}} ({{persistence.low:.3f}} to {{persistence.high:.3f}}) | {{persistence.test_mae_w:.0f}} | {{persistence.test_rmse_kw:.3f}} | |
+#
+# | the assignment asks for | where | shown in |
+# |---|---|---|
+# | 1.1 loading and statistics, 1.2 missing values | [1.1](#III.1.1), [1.2](#III.1.2) | tables |
+# | 1.3 handling missing values | [1.3](#III.1.3) | code, output |
+# | 1.4 three visualisations | [1.4](#III.1.4) | Figures {{fig:years}} to {{fig:signal}} |
+# | 1.5 scaling, 1.6 encoding, 1.7 split | [1.5](#III.1.5), [1.6](#III.1.6), [1.7](#III.1.7) | tables |
+# | 1.8 sequences and their length | [1.8](#III.1.8) | code, tables |
+# | 2.1 network of three recurrent layers | [2.1](#III.2.1) | code, layer table |
+# | 2.2 training, tuning, early stopping | [2.2](#III.2.2) | table, Figure {{fig:budget}} |
+# | 2.3 weights | [2.3](#III.2.3) | output |
+# | 3.1 loss of the three parts | [3.1](#III.3.1) | table |
+# | 3.2 MAE, RMSE, R2 and baselines; the bar | [3.2](#III.3.2), [bar](#III.bar) | tables |
+# | 3.3 plots, TensorBoard | [3.3](#III.3.3) | Figures {{fig:loss}} to {{fig:hours}} |
+# | 3.4 discussion | [3.4](#III.3.4) | Figure {{fig:errors}}, tables |
+
+# %% [markdown]
+# ## Setup
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("torchinfo") is None:  # as in Colab
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "torchinfo"], check=True)
+
+# %%
+import ast
+import hashlib
+import inspect
+import json
+import os
+import random
+import re
+import time
+import urllib.request
+from contextlib import contextmanager
+from copy import copy
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from IPython.display import display
+from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.dates import DateFormatter
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+from sklearn.preprocessing import StandardScaler
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+from torch.utils.tensorboard import SummaryWriter
+from torchinfo import summary
+
+# %%
+from a1.setup import low_precision, setting, use_device
+from a1.setup import DEVICE, LOW, FULL, RETRAIN, RUNS, seed_everything
+
+use_device(DEVICE, FULL)
+seed_everything(0)
+
+# %% [markdown]
+# ## 1. Data
+#
+# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
+
+# %%
+from a1.files import atomic_write
+from a1.photos import PARTS
+from a1.power import VARIABLES, UCI, URL, STEP, DAY, WEEK
+
+# %%
+from a1.power import find_power
+
+# %%
+from a1.power import load_power, split_rows
+
+# %%
+frame, files = load_power()
+if not FULL:
+    frame = frame.iloc[-100 * DAY :]
+rows = split_rows(len(frame))  # before anything is looked at or fitted: see 1.7
+active = frame["Global_active_power"].astype("float64")
+print(f"{len(frame):,} time points, {frame.index[0]} to {frame.index[-1]}")
+
+# %%
+from a1.plots import STYLE
+
+plt.rcParams.update(STYLE)
+daily = active.resample("1D").mean()
+fig, ax = plt.subplots(figsize=(9, 2.8))
+ax.plot(daily, color="#BBBBBB", lw=0.7, label="daily mean")
+ax.plot(daily.rolling(28, min_periods=14).mean(), color="#333333", label="mean of 28 days")
+ax.set(ylabel="active power, kW", ylim=(0, 1.25 * daily.max()))
+for part, span in rows.items():
+    ax.axvline(frame.index[span.start], color="black", lw=0.8)
+    ax.text(frame.index[span.start], 1.17 * daily.max(), f" {part}", va="center")
+ax.legend(loc="upper right", bbox_to_anchor=(0.62, 1), ncols=2)
+plt.show()
+
+# %% [markdown]
+# **Figure {{fig:years}}.** Active power over four years, with the borders of the parts. Winters are high, and every August has a dip: people on holiday. Validation runs from
+# autumn to spring, the test part from spring to autumn: what is chosen in one season is judged in another.
+
+# %%
+statistics = frame.astype("float64").describe(percentiles=[0.5, 0.95]).T.drop(columns="count")
+statistics.insert(0, "unit", list(VARIABLES.values()))
+busy = (active > 4).sum() / active.count()
+print(f"{frame.shape[1]} features; active power above 4 kW in {busy:.1%} of the minutes")
+statistics.round(3)
+
+# %% [markdown]
+# The [Individual Household Electric Power Consumption](https://archive.ics.uci.edu/dataset/235/individual+household+electric+power+consumption)
+# data set was recorded by EDF in a house in Sceaux near Paris: every minute's mean of seven quantities from December 2006 to November 2010. `Global_active_power` (kW), **our target**, is what the whole
+# house draws; reactive power, voltage and current describe the supply; three meters count the energy of the kitchen (1), the laundry room
+# (2), and the water heater with the air conditioner (3).
+#
+# The house idles and works in bursts: the mean of {{power_mean:.2f}} kW is far above the median of {{power_median:.2f}} kW, and {{power_over_4:.1%}} of the minutes
+# exceed 4 kW. A squared error will be decided by those bursts.
+
+# %% tags=["facts"]
+facts = {"data": f"household power, {len(frame):,} minutes", "n_minutes": len(frame)}
+facts |= {"power_mean": float(active.mean()), "power_median": float(active.median())}
+facts |= {"power_over_4": float((active > 4).sum() / active.count())}
+
+# %% [markdown]
+# ### 1.2 Missing values <a id="III.1.2"></a>
+#
+# Counted by variable, and as runs: a gap of two minutes and one of five days are different troubles.
+
+# %%
+from a1.power import FILL
+
+missing = frame.isna().any(axis=1)
+assert (missing == frame.isna().all(axis=1)).all()  # always all seven at once
+gaps = missing[missing].groupby((~missing).cumsum()[missing]).size()
+kinds = pd.cut(gaps, [0, FILL, 60, DAY, 1e9], labels=["to 5 min", "1 h", "1 day", "longer"])
+display(frame.isnull().sum().to_frame("missing minutes").T)
+table = gaps.groupby(kinds, observed=False).agg(["size", "sum"]).T.set_axis(["gaps", "minutes"])
+print(f"{missing.sum():,} minutes missing, {missing.mean():.2%}; longest: {gaps.max() / DAY:.1f} d")
+table.assign(all=table.sum(axis=1))
+
+# %% [markdown]
+# The recorder stood still in {{missing_share:.2%}} of the minutes, always for all seven variables. Most of the {{n_gaps}} gaps are short
+# ({{n_short_gaps}} of at most five minutes); most of the missing minutes are not: the longest gap lasts {{longest_gap_days:.1f}} days.
+
+# %% tags=["facts"]
+facts = {"missing_share": float(missing.mean()), "n_gaps": len(gaps)}
+facts |= {"n_short_gaps": int((gaps <= FILL).sum()), "longest_gap_days": float(gaps.max() / DAY)}
+
+# %% [markdown]
+# ### 1.3 Handling missing values <a id="III.1.3"></a>
+#
+# Interpolation and backward fill put later measurements into earlier minutes; means of the whole table carry the test part into training. What remains is to
+# repeat the last measured minute: fair for five minutes and absurd for five days. So the fill ends after five and the rest stays missing; windows that would read it are left out.
+#
+# Even the decision looks at the past alone: "fill the short gaps" would need to know, inside a gap, how long it is going to last.
+
+# %%
+from a1.power import fill_gaps
+
+filled = fill_gaps(frame)
+still = filled.isna().any(axis=1)
+moved = active.iloc[rows["train"]].diff(FILL).abs().dropna() < 0.1
+print(f"{missing.sum() - still.sum():,} minutes filled, {still.sum():,} left missing")
+print(f"{moved.mean():.1%} of training minutes are within 0.1 kW of the fifth before them")
+
+# %% [markdown]
+# Five minutes are fair: {{still_share:.0%}} of the training minutes are within 0.1 kW of the fifth before them. Filled values are inputs only. What is to be forecast was always
+# measured, otherwise persistence would be rewarded for forecasting its own repetitions.
+
+# %% tags=["facts"]
+facts = {"still_share": round(float(moved.mean()), 3)}
+
+# %% [markdown]
+# ### 1.4 Looking at the series <a id="III.1.4"></a>
+#
+# Figure {{fig:years}} showed all four years. The others show the training part only, which guides every choice together with validation.
+
+# %%
+explored = frame.iloc[rows["train"]].astype("float64")
+start = explored.index[len(explored) // 2].normalize()
+day = explored.loc[start : start + pd.Timedelta(days=1)]
+meters = day[[name for name in VARIABLES if name.startswith("Sub")]] * 60 / 1000  # Wh/min in kW
+rest = (day["Global_active_power"] - meters.sum(axis=1)).clip(lower=0)
+places = ["not metered", "kitchen", "laundry, fridge", "water heater, air conditioner"]
+colors = ["#CCCCCC", "#D55E00", "#CC79A7", "#0072B2"]
+fig, ax = plt.subplots(figsize=(9, 2.8))
+ax.stackplot(day.index, rest, *meters.to_numpy().T, colors=colors, labels=places)
+ax.set(ylabel="active power, kW", xlabel=f"time of day, {start:%A %d %B %Y}")
+ax.xaxis.set_major_formatter(DateFormatter("%H h"))
+ax.legend(loc="upper left", fontsize=8)
+plt.show()
+
+# %% [markdown]
+# **Figure {{fig:day}}.** One training day, minute by minute. Appliances are switched, so power moves in steps and stays on plateaus; the water heater shows twice for half an hour.
+#
+# A forecaster that sees *which* meter rose can know how long the plateau will last; the total alone says less. So all seven variables
+# are kept, current as well, although it is power by another name (next figure).
+
+# %%
+means = explored.resample("5min").mean()
+power = means["Global_active_power"]
+short = ["active", "reactive", "voltage", "current", "kitchen", "laundry", "heating"]
+profile = power.groupby([power.index.day_of_week, power.index.hour]).mean().unstack()
+profile = profile.set_axis(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.4), width_ratios=(4, 6))
+options = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "annot": True, "fmt": ".2f"}
+correlation = means.set_axis(short, axis=1).corr()
+sns.heatmap(correlation, ax=axes[0], cbar=False, annot_kws={"size": 7}, **options)
+sns.heatmap(profile, ax=axes[1], cmap="viridis", cbar_kws={"label": "mean power, kW"})
+axes[1].set(xlabel="hour of day", ylabel="")
+for ax in axes:
+    ax.tick_params(axis="y", rotation=0)
+    ax.grid(False)
+plt.show()
+
+# %% [markdown]
+# **Figure {{fig:week}}.** Left: correlation of five-minute means. Voltage falls with the load; of the meters the heater follows the total most closely. Right: mean power by
+# weekday and hour. Mornings and evenings are busy, weekends at noon as well: hence the calendar of 1.6.
+
+# %%
+lags = np.array([*range(73), *range(84, 8 * DAY // STEP + 1, 12)])
+acf = pd.Series([power.autocorr(lag) for lag in lags], lags * STEP / 60)
+ax = acf.plot(color="#333333", figsize=(8, 2.4), xlabel="lag, hours", ylabel="autocorrelation")
+ax.set_xticks(range(0, 8 * 24 + 1, 24))
+plt.show()
+acf.loc[[1, 2, 3, 6, 24, 168]].round(2).to_frame("autocorrelation").rename_axis("h").T
+
+# %% [markdown]
+# **Figure {{fig:acf}}.** Autocorrelation of five-minute means, over hours and days. Most of what a linear forecast can use stands in the last hour or two ({{acf_1h:.2f}} after an hour);
+# the daily rhythm is real but weak ({{acf_day:.2f}}).
+
+# %% tags=["facts"]
+facts = {"acf_1h": round(float(acf.loc[1]), 2), "acf_day": round(float(acf.loc[24]), 2)}
+
+# %% [markdown]
+# **A small signal that announces a large one.** UCI's notes name a dishwasher behind the kitchen meter. It pumps for most of its programme, at one or two watt-hours a minute, and heats twice at more than 2 kW. So a kitchen
+# reading of 1 or 2 should say that the heater will come on again, and the time since it last was on should say when.
+
+# %%
+kitchen, now = explored["Sub_metering_1"], explored["Global_active_power"]
+rise = now.rolling(STEP).mean().shift(-STEP) - now > 1  # kW, of the next five minutes
+minute = pd.Series(np.arange(len(now)), now.index)
+since = minute - minute.where(kitchen > 20).ffill()
+edges, shares = np.arange(0, 101, 5), {}
+for label, chosen in {"0 Wh": kitchen == 0, "1 or 2 Wh": kitchen.between(1, 2)}.items():
+    bins = pd.cut(since[chosen], edges, right=False, labels=edges[:-1])
+    shares[label] = rise[chosen].groupby(bins, observed=False).mean()
+    plt.stairs(shares[label], edges, label=f"kitchen meter at {label}", lw=2)
+    print(f"{label}: {chosen.mean():.1%} of the minutes, a large rise in {rise[chosen].mean():.1%}")
+plt.xlabel("minutes since the kitchen last drew more than 1.2 kW")
+plt.ylabel("share of large rises")
+plt.legend()
+plt.show()
+pd.DataFrame(shares).loc[[0, 20, 60, 65]].rename_axis("minutes from").round(2).T
+
+# %% [markdown]
+# **Figure {{fig:signal}}.** How often power rises by more than 1 kW within five minutes, by the time since the kitchen last heated, training part.
+#
+# At 1 or 2 Wh it does so in {{signal_65:.0%}} of the minutes 65 to 70 after a heating, most likely the dishwasher's second, at 0 Wh in {{signal_none:.0%}}. **Some onsets are announced, by a twentieth of
+# what the meter shows when it heats.** Trees cut between 0 and 1 with ease. In a standardised column 1 Wh is {{one_wh:.2f}} standard deviations (1.5), which a network must learn to magnify; the logarithm of 1 + Wh does that beforehand (2.1).
+
+# %% tags=["facts"]
+facts = {"signal_65": round(float(shares["1 or 2 Wh"].loc[65]), 2)}
+facts |= {"signal_none": round(float(shares["0 Wh"].loc[65]), 2)}
+
+# %% [markdown]
+# ### 1.5 Scaling <a id="III.1.5"></a>
+#
+# Beside the seven variables stand the mean of the *next* five minutes as it was a day and a week ago, long past when the forecast is made. All
+# nine are standardised with mean and deviation of the **training part only**. The target stays in kW.
+
+# %%
+from a1.power import means_of_five, add_copies
+
+measured = add_copies(filled)
+table = measured.to_numpy(np.float64)
+scaler = StandardScaler().fit(table[rows["train"]])
+assert np.allclose(scaler.mean_, np.nanmean(table[rows["train"]], axis=0))
+scaled = {part: scaler.transform(table[span]) for part, span in rows.items()}
+ways = {"mean": np.nanmean, "std": np.nanstd}
+by_part = {f"{p}, {k}": f(x, axis=0).round(2) for p, x in scaled.items() for k, f in ways.items()}
+one = {"1 unit, scaled": (1 / scaler.scale_).round(2)}
+pd.DataFrame(by_part | one, measured.columns)
+
+# %% [markdown]
+# Training has mean 0 and deviation 1 by construction. The other parts do not and should not: they differ from it as the future differs from the past.
+
+# %% tags=["facts"]
+facts = {"one_wh": round(float(1 / scaler.scale_[4]), 2)}
+
+# %% [markdown]
+# ### 1.6 Categorical features <a id="III.1.6"></a>
+#
+# There are no categories, but a clock. Numbered hours would put 23:55 and 0:00 as far apart as can be, so time of day and of week become points on two circles.
+
+# %%
+from a1.power import encode_calendar
+
+midnight = frame.index[-1].normalize() + pd.to_timedelta([-5, 0, 5, 720], "min")
+names = ["sin_day", "cos_day", "sin_week", "cos_week"]
+pd.DataFrame(encode_calendar(midnight), midnight, names).round(2)
+
+# %% [markdown]
+# ### 1.7 Split <a id="III.1.7"></a>
+#
+# 70/15/15 by position, in the order of time, fixed in 1.1. A random split would put a window's neighbour, which shares all but one of its minutes, on the other side.
+
+# %%
+assert [rows[p].start for p in PARTS[1:]] == [rows[p].stop for p in PARTS[:2]]  # nothing shared
+first_last = {p: [len(s), *frame.index[[s.start, s.stop - 1]]] for p, s in rows.items()}
+pd.DataFrame(first_last, ["minutes", "from", "to"]).T
+
+# %% [markdown]
+# ### 1.8 Sequences <a id="III.1.8"></a>
+#
+# **What to forecast.** The mean power of the next 1, 5, 15 or 60 minutes, forecast from the last 60 such means alone by the last of them (persistence) and by ridge regression, R2 on validation:
+
+
+# %%
+def simple_r2(minutes, lags=60, most=100_000):
+    """Validation R2 of persistence and of ridge for the mean of the next `minutes`."""
+    first = -(frame.index[0].hour * 60 + frame.index[0].minute) % minutes + minutes - 1
+    whole = active.rolling(minutes).mean().to_numpy()[first::minutes]
+    x = {}
+    for part, span in split_rows(len(whole)).items():
+        views = np.lib.stride_tricks.sliding_window_view(whole[span], lags + 1)
+        x[part] = views[np.isfinite(views).all(1)]
+    fitted, val = x["train"][:: -(-len(x["train"]) // most)], x["val"]
+    ridge = Ridge(1.0).fit(fitted[:, :-1], fitted[:, -1]).predict(val[:, :-1])
+    r2 = {"persistence": r2_score(val[:, -1], val[:, -2]), "ridge": r2_score(val[:, -1], ridge)}
+    return r2 | {"share of its error saved": 1 - (1 - r2["ridge"]) / (1 - r2["persistence"])}
+
+
+steps = pd.DataFrame({f"{k} min": simple_r2(k) for k in (1, 5, 15, 60)}).round(3)
+steps
+
+# %% [markdown]
+# A minute ahead doing nothing scores {{step_1:.3f}}: any network would look brilliant. The share that ridge saves of persistence's error grows with the step, so there is more to learn farther ahead. **The reason for five
+# minutes is the assignment's bar of 0.75**: of these steps it is the longest at which a simple forecast clears it (15 minutes: {{step_15:.3f}}).
+#
+# **Two speeds.** A window is first a number of five-minute means, then the last minutes one by one: a mean hides whether its rise came first or last. **No look-ahead.** A window, with the week before it and the target behind, lies in its part; the six hours before
+# the target must be complete, so that windows of every length are scored on the same targets.
+
+# %% tags=["facts"]
+facts = {"step_1": float(steps.loc["persistence", "1 min"])}
+facts |= {"step_15": float(steps.loc["ridge", "15 min"])}
+
+# %%
+from a1.power import CONTEXT, Series
+
+# %%
+from a1.power import create_sequences
+
+# %% [markdown]
+# **Nothing is copied**: the handout's `create_sequences` stores every window; here all windows are one strided view, and a batch is gathered when it is asked for. So training windows can end at any minute,
+# five times as many as on the five-minute grid on which everything is scored. The loss, its check of shapes, and the batches:
+
+# %%
+from a1.power import LOSSES, scores, Regression
+
+# %%
+from a1.power import Windows
+
+# %%
+series = Series(frame, measured, scaler, rows, files)
+data = Windows(series)
+table = {}
+for part, span in rows.items():
+    inside, usable = series.ends(part)
+    t, ends = usable.numpy(), data.ends[part]
+    assert t[0] - WEEK - CONTEXT >= span.start and t[-1] + STEP <= span.stop  # inside its part
+    table[part] = [len(inside), len(inside) - len(usable), len(usable), len(ends)]
+columns = ["minutes with a week before", "of these beside a gap", "windows", "of these on the grid"]
+display(pd.DataFrame(table, columns).T)
+x, y = next(data.batches("val", {}))
+print("a batch:", tuple(x.shape), x.dtype, "targets:", tuple(y.shape), "kW")
+
+# %% [markdown]
+# **Length.** The autocorrelation argues for one to three hours, the plateaus for single minutes at the end: we start with two hours of means and 15 single minutes, 39 steps, and vary both in 2.2. There, **a finer past beats a longer one**: the same
+# 135 minutes reach {{search.means_only:.3f}} as means alone and {{search.centre:.3f}} with the last 15 single, while one, two or four hours of means hardly differ ({{search.h1:.3f}}, {{search.centre:.3f}}, {{search.h4:.3f}}; 2.2).
+#
+# ## 2. Model
+#
+# ### 2.1 The network <a id="III.2.1"></a>
+#
+# **Layers.** Three recurrent layers, each reading the whole sequence below it, then two linear ones on the last state. Four kinds are compared: plain RNN, LSTM, bidirectional LSTM, and a mix. A bidirectional layer reads the *past* window both ways; its backward direction ends at the oldest step, so `h_n` is taken, not the output at the last step.
+#
+# **Activations.** Tanh and sigmoid gates in the recurrence: bounded, so a state fed back 39 times cannot blow up. ReLU between the linear layers, cheap and without saturation. None at the output: the change may have any sign and size.
+#
+# **Residual.** The output is *added to the power of the last minute*, and the last layer starts at zero: training starts from persistence and learns the change.
+#
+# **Dropout** stands between layers and before each linear one, set by hand, since `nn.LSTM(dropout=p)` leaves out the last. It does not touch the recurrence: a fresh mask in every step would erase the memory. A rate of 0.5 suits wide classifiers and should hurt a regression, whose output it scatters, so 0.1 is the start; 0 and 0.5 are tried.
+
+# %%
+from a1.models.forecast import ARCHITECTURES, recurrent_layer
+
+# %%
+from a1.models.forecast import Forecaster
+
+# %%
+CENTRE = {"layers": "lstm", "hidden_size": 64 if FULL else 16, "dropout": 0.1, "residual": True}
+LEVEL = float(scaler.mean_[0]), float(scaler.scale_[0])  # kW
+METERS = [(k, float(scaler.mean_[k]), float(scaler.scale_[k])) for k in (4, 5, 6)]
+
+
+def make_network(layers, hidden_size, dropout, residual, log_meters=False):
+    """An untrained network with these settings."""
+    meters = METERS if log_meters else []
+    return Forecaster(ARCHITECTURES[layers], hidden_size, dropout, LEVEL, residual, meters)
+
+
+for layers in ARCHITECTURES:
+    network = make_network(**CENTRE | {"layers": layers})
+    torch.testing.assert_close(network(x.cpu())[:, 0], x[:, -1, 0].cpu() * LEVEL[1] + LEVEL[0])
+best = make_network(**CENTRE | {"hidden_size": 96, "log_meters": True})
+summary(best, (1, *x.shape[1:]), col_names=("output_size", "num_params", "mult_adds"))
+
+# %% [markdown]
+# Nearly all of the final network's {{final.parameters:,}} weights are recurrent. Layers of other kinds, other widths and other dropout rates are compared in 2.2: plain RNN {{search.rnn:.3f}}, LSTM {{search.centre:.3f}}, bidirectional {{search.bilstm:.3f}}, mix {{search.mix:.3f}}; dropout 0, 0.1 and 0.5 {{search.drop0:.3f}}, {{search.centre:.3f}} and {{search.drop5:.3f}}.
+
+# %% [markdown]
+# ### 2.2 Training and tuning <a id="III.2.2"></a>
+#
+# **Loss.** The Huber loss, squared below 1 kW and absolute above, between squared error (what R2 counts, ruled by bursts) and absolute error (whose best forecast is the median, which ignores bursts). What is *followed* is always the squared error. **Optimizer.** AdamW with one cycle of the rate; gradients clipped to
+# norm 1, as a recurrence multiplies them. An epoch is a fresh draw of windows, not a pass.
+#
+# **Early stopping.** The final runs end when validation has not improved for four epochs, and the best epoch's weights are kept.
+
+# %%
+from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
+
+# %%
+from a1.train import train
+
+# %% [markdown]
+# As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next six cells can be skipped at first.
+
+# %%
+from a1.records import TOLERANCE, probe, differs
+
+# %%
+from a1.records import read, find
+
+# %%
+from a1.records import finish
+
+# %%
+from a1.records import train_once
+
+# %%
+from a1.compute import compute_once
+
+# %% [markdown]
+# **Strategy**, all on validation, cheaper than a grid and liable to miss combinations:
+#
+# - *Round one* varies one setting at a time around a centre, {{search.windows:,}} windows a run, scored on every seventh validation window. Three seeds of the centre show what is chance.
+# - *Round two*, on more windows, combines. A setting changes if its gain exceeds twice the deviation expected of one run against the mean of three seeds; then width 96 and the meters' logarithms are tried on top. The highest of the four is taken, clear gain or not.
+# - *Round three* starts from that and varies the epochs, and the rate, which the first two left at an edge.
+
+# %%
+CENTRE |= {"log_meters": False, "window": (24, 15), "seed": 0, "warmup": 0.3, "patience": None}
+CENTRE |= {"lr": 2e-3, "batch_size": 256, "loss": "huber", "epochs": 4 if FULL else 1}
+CENTRE |= {"windows_per_epoch": 12_288 if FULL else 512}
+NETWORK = ("layers", "hidden_size", "dropout", "residual", "log_meters")
+FORECAST = RECIPE | {"optimizer": "adamw", "weight_decay": 1e-4, "clip_norm": 1.0, "amp": False}
+FORECAST |= {"label_smoothing": 0.0, "augment": []}  # of photos
+VARIED = {
+    "seed": [1, 2],
+    "layers": ["rnn", "bilstm", "mix"],
+    "dropout": [0.0, 0.5],
+    "window": [(27, 0), (12, 15), (48, 15), (24, 30)],
+    "hidden_size": [32, 96],
+    "lr": [1e-3, 4e-3],
+    "batch_size": [128],
+    "loss": ["mse"],
+    "residual": [False],
+    "log_meters": [True],
+}
+
+
+def maker(settings):
+    """What makes an untrained network with these settings."""
+    return partial(make_network, **{key: settings[key] for key in NETWORK})
+
+
+def fit(name, settings, data):
+    """The record of a network with these settings; `warmup`: share of steps with a rising rate."""
+    cycle = {"pct_start": settings["warmup"], "cycle_momentum": False}
+    SCHEDULES["one_cycle"] = lambda opt, lr, n: OneCycleLR(opt, lr, total_steps=n, **cycle)
+    kept = {key: value for key, value in settings.items() if key not in (*NETWORK, "window")}
+    return train_once(name, maker(settings), FORECAST | kept, data)
+
+
+search_data = {}  # by window, without a test part; 35 minutes, as timers switch at full hours
+
+
+def run_search(name, tries):
+    """Train every try, {label: settings}: a table of what each reached on validation."""
+    found = {}
+    for label, settings in tries.items():
+        if (window := settings["window"]) not in search_data:
+            every = 35 if FULL else 115
+            search_data[window] = Windows(series, *window, parts=PARTS[:2], every=every)
+        record = fit(f"{name}/{label.replace(' ', '-')}", settings, search_data[window])
+        measures = {key: record["metrics"][key] for key in ("train_r2", "val_r2", "val_mae_kw")}
+        windows = len(record["history"]) * settings["windows_per_epoch"]
+        found[label] = {"windows": windows, "parameters": record["parameters"]} | measures
+    return pd.DataFrame(found).T.astype({"windows": int, "parameters": int})
+
+
+# %%
+def label_of(name, value):
+    """`window 27-0`, say."""
+    return f"{name} {'-'.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+varied = VARIED if FULL else {name: values[:1] for name, values in VARIED.items()}
+tries = {"centre": CENTRE}
+tries |= {label_of(k, v): CENTRE | {k: v} for k, values in varied.items() for v in values}
+tries["residual False window 27-0"] = CENTRE | {"window": (27, 0), "residual": False}
+first = run_search("search", tries)
+seeds = first.loc[first.index.str.match("centre|seed"), "val_r2"]
+clear = 2 * seeds.std() * (1 + 1 / len(seeds)) ** 0.5
+combined = dict(CENTRE)
+for name, values in varied.items():
+    best = max(values, key=lambda value: first.loc[label_of(name, value), "val_r2"])
+    if name != "seed" and first.loc[label_of(name, best), "val_r2"] > seeds.mean() + clear:
+        combined[name] = best
+changes = {key: value for key, value in combined.items() if value != CENTRE[key]}
+print(f"three seeds: sd {seeds.std():.4f}; a clear gain: {clear:.4f}; round one changes {changes}")
+
+# %%
+more = {"windows_per_epoch": 32_768} if FULL else {}
+wider = combined | more | {"hidden_size": 96 if FULL else 24}
+tries = {"2 centre": CENTRE | more, "2 combined": combined | more}
+tries |= {"2 wider": wider, "2 wider logarithms": wider | {"log_meters": True}}
+second = run_search("candidates", tries if FULL else {"2 wider": wider})
+chosen = tries[second["val_r2"].idxmax()]
+tries = {"3 epochs 2": chosen | {"epochs": 2}, "3 lr 0.008": chosen | {"lr": 8e-3}}
+third = run_search("candidates", tries)
+search = pd.concat([first, second, third]).sort_values("val_r2", ascending=False)
+search.round(4)
+
+# %% [markdown]
+# **Round one.** Seeds differ by a standard deviation of {{search.sd:.4f}}, the yardstick. Beyond it: without single minutes R2 falls from {{search.centre:.3f}} to {{search.means_only:.3f}}, without the residual to {{search.no_residual:.3f}}, with dropout 0.5 to {{search.drop5:.3f}}; a rate of `0.004` gains ({{search.lr4:.3f}}). Dropout 0 does no harm ({{search.drop0:.3f}}): so short a training does not overfit. 0.1 stays, for longer runs have more to lose.
+#
+# **Kinds of layers cannot be told apart**: plain RNN {{search.rnn:.3f}}, LSTM {{search.centre:.3f}}, bidirectional {{search.bilstm:.3f}}, mix {{search.mix:.3f}}. A tie keeps the centre, here the LSTM; the plain RNN, with a quarter of the weights, would be as defensible.
+#
+# **Round two.** With more windows the higher rate no longer gains ({{search.two_combined:.3f}} against {{search.two_centre:.3f}}), and width 96 hardly ({{search.two_wider:.3f}}). The logarithms reach {{search.two_logs:.3f}}, a gain of {{search.log_gain:.4f}} in one pair of runs.
+#
+# **The logarithms are a latecomer.** An earlier version of this notebook had none; its errors beside those of the trees, *on the test part*, led to Figure {{fig:signal}}. Figure and choice need training and validation alone, but who had the idea had seen test errors. So the network without them is trained and scored beside the final one.
+
+# %% tags=["facts"]
+facts = {"search.sd": float(f"{seeds.std():.4f}"), "search.clear": float(f"{clear:.4f}")}
+names = {"centre": "centre", "rnn": "layers rnn", "bilstm": "layers bilstm", "mix": "layers mix"}
+names |= {"drop0": "dropout 0.0", "drop5": "dropout 0.5", "means_only": "window 27-0"}
+names |= {"h1": "window 12-15", "h4": "window 48-15", "no_residual": "residual False"}
+names |= {"lr4": "lr 0.004", "w96": "hidden_size 96", "logs": "log_meters True"}
+names |= {"two_centre": "2 centre", "two_combined": "2 combined", "two_wider": "2 wider"}
+names |= {"two_logs": "2 wider logarithms", "lr8": "3 lr 0.008"}
+names |= {"e2": "3 epochs 2"}
+r2 = search["val_r2"].round(4).to_dict()
+facts |= {f"search.{key}": r2.get(name, 0.0) for key, name in names.items()}
+facts |= {"search.windows": int(first.loc["centre", "windows"]), "search.n": len(search)}
+facts |= {"search.drop0_mae": round(float(search["val_mae_kw"].get("dropout 0.0", 0)), 4)}
+facts |= {"search.drop5_mae": round(float(search["val_mae_kw"].get("dropout 0.5", 0)), 4)}
+facts |= {"search.centre_mae": round(float(search.loc["centre", "val_mae_kw"]), 4)}
+derived = {"search.log_gain": "search.two_logs - search.two_wider"}
+
+# %% [markdown]
+# **Round three.** A rate of `0.008` is worse ({{search.lr8:.3f}}): `0.004` lies inside. **The number of epochs**: two epochs of 32,768 windows reach {{search.e2:.3f}}, four {{search.two_logs:.3f}}, and ten of 98,304, the final budget, {{final.val_r2:.3f}} (on all validation windows): as much as the residual is worth. Every larger budget tried gained; the next was not affordable.
+
+# %%
+FINAL = chosen | {"epochs": 10, "windows_per_epoch": 98_304, "patience": 4}
+if not FULL:
+    FINAL |= {"epochs": 4, "windows_per_epoch": 2048, "lr": 4e-3}
+runs = {"network": FINAL, "network, no logarithms": FINAL | {"log_meters": False}}
+networks = {k: fit(f"final/{re.sub('[ ,]+', '-', k)}", s, data) for k, s in runs.items()}
+best_name = max(networks, key=lambda name: networks[name]["metrics"]["val_r2"])
+final, make_final = networks[best_name], maker(runs[best_name])
+columns, table = ["epochs", "best epoch", "windows drawn", "passes", "minutes", "val R2"], {}
+for name, run in networks.items():
+    history, drawn = run["history"], len(run["history"]) * run["recipe"]["windows_per_epoch"]
+    minutes, r2 = sum(e["seconds"] for e in history) / 60, run["metrics"]["val_r2"]
+    row = [len(history), run["best_epoch"], f"{drawn:,}", f"{drawn / len(data.drawn):.2f}"]
+    table[name] = [*row, f"{minutes:.0f}", f"{r2:.4f}"]
+share = final["recipe"]["windows_per_epoch"] / len(data.drawn)  # drawn anew in every epoch
+different = round(len(data.drawn) * (1 - (1 - share) ** len(final["history"])), -3)
+print(f"released: {best_name}; {final['parameters']:,} weights; {final['device']}")
+print(f"about {different:,.0f} of its {len(data.drawn):,} windows drawn at least once")
+pd.DataFrame(table, columns).T
+
+# %%
+ends = search[search.index.str.match("2 wider log|3 epochs")]
+fig, ax = plt.subplots(figsize=(6.5, 2.8))
+ax.plot(ends["windows"], ends["val_r2"], "o", c="#56B4E9", label="runs of two and four epochs")
+history, drawn = pd.DataFrame(final["history"]), final["recipe"]["windows_per_epoch"]
+r2 = 1 - history["val_loss"] / data.y["val"].var(correction=0).item()
+ax.plot(history["epoch"] * drawn, r2, "o-", c="#6A3D9A", ms=4, label="final run, epoch by epoch")
+ax.set(xscale="log", xlabel="windows drawn", ylabel="validation R2")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# **Figure {{fig:budget}}.** Validation R2 against the windows drawn: two whole runs of the search, and the final run, epoch by epoch.
+#
+# Within a run the second half gains most, while the rate falls. The schedule ended the final run, not the patience: after {{final.passes:.2f}} passes over the windows its validation error was lowest in the last epoch. **It underfits still**: the number of epochs was set by time, not by validation.
+
+# %% tags=["facts"]
+drawn = final["recipe"]["windows_per_epoch"] * len(final["history"])
+facts = {"n_drawn": len(data.drawn), "n_test": len(data.y["test"]), "final.name": best_name}
+facts |= {
+    "final.passes": round(drawn / len(data.drawn), 2),
+    "final.parameters": final["parameters"],
+}
+facts |= {"final.minutes": round(sum(e["seconds"] for e in final["history"]) / 60)}
+facts |= {
+    "plain.run": str(networks["network, no logarithms"]["path"].relative_to(RUNS).with_suffix(""))
+}
+paths = [p for k in ("search", "candidates", "final") for p in sorted((RUNS / k).glob("*.json"))]
+facts |= {"runs": " ".join(str(path.relative_to(RUNS).with_suffix("")) for path in paths)}
+facts |= {"final.run": str(final["path"].relative_to(RUNS).with_suffix(""))}
+
+# %% [markdown]
+# ### 2.3 Saving the weights <a id="III.2.3"></a>
+#
+# The best epoch's weights as a float16 state dict, read back into a fresh network that must reproduce the test R2.
+
+# %%
+weights = Path("weights" if FULL else "out/weights", "a1_part3_final.pt")
+source = final["path"].with_suffix(".pt")
+if source.exists():  # this run's, from the machine that trained it
+    state = torch.load(source, weights_only=True)
+    with atomic_write(weights) as file:
+        torch.save({name: value.half() for name, value in state.items()}, file)
+reloaded = make_final()
+reloaded.load_state_dict(torch.load(weights, weights_only=True))  # float16 into float32
+again = evaluate(reloaded.to(DEVICE), data, "test", final["recipe"])[0]["r2"]
+print(f"{weights}, {weights.stat().st_size / 1e6:.1f} MB: test R2 {again:.5f} reloaded")
+print(f"recorded {final['metrics']['test_r2']:.5f}")
+assert abs(again - final["metrics"]["test_r2"]) < 1e-3, "these are not that run's weights"
+
+# %% [markdown]
+# ## 3. Evaluation
+#
+# ### 3.1 Training, validation and test loss <a id="III.3.1"></a>
+#
+# R2, the share of the variance that is explained, stands for the accuracy of a classifier.
+
+# %%
+from a1.opponents import naive_forecasts
+
+# %%
+columns = {"loss": "MSE, kW²", "r2": "R2", "mae_kw": "MAE, kW", "rmse_kw": "RMSE, kW"}
+table = {}
+for part in PARTS:
+    y, naive = data.y[part].cpu().numpy(), naive_forecasts(data, part)
+    table[part] = {name: final["metrics"][f"{part}_{key}"] for key, name in columns.items()}
+    saved = 1 - table[part]["MSE, kW²"] / mean_squared_error(y, naive["persistence"])
+    table[part] |= {"target's sd, kW": y.std(), "saved of persistence's MSE": saved}
+losses = pd.DataFrame(table).T
+losses.round(4)
+
+# %% [markdown]
+# The parts are different seasons: the target's standard deviation is {{train.sd:.2f}}, {{val.sd:.2f}} and {{test.sd:.2f}} kW, so neither MSE nor R2 compares across them. Of persistence's squared error the network saves {{train.saved:.1%}}, {{val.saved:.1%}} and {{test.saved:.1%}}: the fairer comparison. Training is explained no better than validation: in squared error there is no sign of overfitting.
+
+# %% tags=["facts"]
+facts = {
+    f"{p}.{k}": round(float(losses.loc[p, n]), 4)
+    for p in PARTS
+    for k, n in (("sd", "target's sd, kW"), ("saved", "saved of persistence's MSE"))
+}
+facts |= {f"final.{key}": value for key, value in final["metrics"].items()}
+
+# %% [markdown]
+# ### 3.2 Against simpler forecasts <a id="III.3.2"></a>
+#
+# **Naive**: the last five minutes (persistence), the last minute, this time a day and a week ago. **Ridge** sees all {{n_drawn:,}} training windows, laid out as a table; **boosted trees** see those of every second minute, about as many as the network has drawn different ones (2.2).
+#
+# The trees forecast the change since the last minute, as the network does; their number is chosen on validation. Size and rate are tried on a tenth of the windows, trees times rate being 20. The last row is the final fit, at a rate between two that tie; its time was not recorded:
+
+# %%
+from a1.opponents import tabulate, fit_ridge
+
+# %%
+from a1.opponents import grow_trees
+
+# %%
+grid = [(0.1, 31), (0.1, 63), (0.1, 127), (0.05, 63), (0.2, 63)] if FULL else [(0.1, 31)]
+used, study = (tabulate, create_sequences), Windows(series, parts=PARTS[:2])
+table = []
+for rate, leaves in grid:
+    options = {"rate": rate, "leaves": leaves, "trees": round(20 / rate) if FULL else 10}
+    name = f"trees/{leaves}-{rate:g}"
+    table.append(compute_once(name, grow_trees, study, used, **options, share=10))
+options = {"rate": 0.08, "leaves": 63, "trees": 400, "share": 2} if FULL else options | {"share": 5}
+trees = compute_once("gbm", grow_trees, data, used, **options, by_clock=True)
+ridge = compute_once("ridge", fit_ridge, data, used, penalties=[1.0, 1e2, 1e4, 1e6])
+columns = ["rate", "leaves", "trees", "of", "windows", "seconds", "val_r2"]
+grid = pd.DataFrame([*table, trees])[columns].round({"val_r2": 4, "seconds": 0})
+grid
+
+# %%
+from a1.opponents import block_interval, r2_interval, skill
+
+# %%
+y_test, times = data.y["test"].cpu().numpy(), series.index[data.ends["test"].cpu().numpy()]
+forecasts, val_r2 = naive_forecasts(data, "test"), {}
+for name, forecast in naive_forecasts(data, "val").items():
+    val_r2[name] = r2_score(data.y["val"].cpu(), forecast)
+for name, found in (("ridge", ridge), ("trees", trees)):
+    forecasts[name] = np.array(found["test_watts"], np.float32)[:, None] / 1000
+    val_r2[name] = found["val_r2"]
+for name, run in reversed(networks.items()):
+    forecasts[name], val_r2[name] = run["test"]["test_predicted"], run["metrics"]["val_r2"]
+forecasts["network and trees, half each"] = (forecasts[best_name] + forecasts["trees"]) / 2
+table = {}
+for name, forecast in forecasts.items():
+    low, high = r2_interval(y_test, forecast)
+    table[name] = {"val R2": val_r2.get(name)} | scores(y_test, forecast)
+    table[name] |= {"95% from": low, "to": high}
+table = pd.DataFrame(table).T.drop(columns="loss").astype(float)
+compared = table.rename(columns={"r2": "test R2", "mae_kw": "MAE, kW", "rmse_kw": "RMSE, kW"})
+compared.round(5)
+
+# %% [markdown]
+# **Persistence first**: {{persistence.test_r2:.3f}} already passes the bar, the last minute alone scores {{last_minute.test_r2:.3f}}. Copies of yesterday or last week are worse than a constant: one day's copy carries that day's noise. Ridge can weigh but not decide: {{ridge.test_r2:.3f}}. The network has {{final.test_r2:.3f}}, without logarithms {{plain.test_r2:.3f}}, the trees {{gbm.test_r2:.3f}}; half of each adds nothing ({{half.r2:.3f}}).
+#
+# All test scores ever computed for five minutes stand here, except those of earlier, smaller fits of ridge and trees and of trees for absolute error, none of which was better in R2, and of blends with other weights.
+
+# %%
+rows_of = {}
+for theirs in ("persistence", "last_minute", "ridge", "network, no logarithms", "trees"):
+    saved = skill(y_test, forecasts[best_name], forecasts[theirs])
+    rows_of[f"network against {theirs}"] = dict(zip(("saved", "95% from", "to"), saved))
+print(
+    f"ridge: {ridge['windows']:,} windows, penalty {ridge['penalty']:g}, {ridge['seconds']:.0f} s"
+)
+skills = pd.DataFrame(rows_of).T
+skills.map("{:.1%}".format)
+
+# %% [markdown]
+# Errors come in storms (an evening of cooking), so intervals come from drawing whole weeks, 2,000 times; single days would give narrower ones. They cover the draw of weeks, not of seeds.
+#
+# **The trees keep the lead.** The network saves {{skill.last_minute:.0%}} of the last minute's squared error and {{skill.ridge:.0%}} of ridge's, but its own is {{worse.gbm:.0%}} larger than that of the trees ({{worse.gbm_low:.0%}} to {{worse.gbm_high:.0%}}). Validation, where nothing of the test part is read, says the same: {{final.val_r2:.3f}} against {{gbm.val_r2:.3f}}. By the speed of the search the trees took about {{gbm.minutes:.0f}} minutes of one core; the network took {{final.minutes:.0f}} of two, ridge {{ridge.seconds:.0f}} seconds of one.
+
+# %% tags=["facts"]
+seasonal = max(("day_ago", "week_ago"), key=val_r2.get)
+named = {"persistence": "persistence", "last_minute": "last_minute", "seasonal_naive": seasonal}
+named |= {"ridge": "ridge", "gbm": "trees", "plain": "network, no logarithms", "final": best_name}
+facts = {"gbm.trees": trees["trees"], "gbm.of": trees["of"], "gbm.windows": trees["windows"]}
+row = grid.iloc[1] if len(grid) > 2 else grid.iloc[0]
+facts |= {"grid.seconds": float(row["seconds"]), "grid.of": int(row["of"])}
+facts |= {"grid.windows": int(row["windows"]), "ridge.seconds": round(ridge["seconds"])}
+facts["half.r2"] = compared.loc["network and trees, half each", "test R2"]
+for key, name in named.items():
+    row = compared.loc[name]
+    facts |= {f"{key}.low": row["95% from"], f"{key}.high": row["to"]}
+    if key != "final":
+        facts |= {f"{key}.test_r2": row["test R2"], f"{key}.test_mae_kw": row["MAE, kW"]}
+        facts |= {f"{key}.test_rmse_kw": row["RMSE, kW"]}
+        facts |= {f"{key}.val_r2": row["val R2"]}
+for name, key in {"last_minute": "last_minute", "ridge": "ridge", "trees": "gbm"}.items():
+    row = skills.loc[f"network against {name}"].round(3)
+    facts |= {f"skill.{key}": row["saved"], f"skill.{key}_low": row["95% from"]}
+    facts |= {f"skill.{key}_high": row["to"]}
+derived = {
+    "gbm.minutes": "grid.seconds / grid.of / grid.windows * gbm.of * gbm.windows / 60",
+    "worse.gbm": "-skill.gbm",
+    "worse.gbm_low": "-skill.gbm_high",
+    "worse.gbm_high": "-skill.gbm_low",
+    "final.test_mae_w": "1000 * final.test_mae_kw",
+    "plain.test_mae_w": "1000 * plain.test_mae_kw",
+    "gbm.test_mae_w": "1000 * gbm.test_mae_kw",
+    "ridge.test_mae_w": "1000 * ridge.test_mae_kw",
+    "persistence.test_mae_w": "1000 * persistence.test_mae_kw",
+}
+
+# %% [markdown]
+# #### The required score <a id="III.bar"></a>
+
+# %%
+r2 = compared.loc[["persistence", best_name], "test R2"].rename({best_name: "network"})
+pd.concat([pd.Series({"required": 0.75}), r2]).round(3).to_frame("test R2").T
+
+# %% [markdown]
+# The network clears the bar, and so does persistence, which is why this notebook measures itself against something else.
+
+# %% [markdown]
+# ### 3.3 Plots <a id="III.3.3"></a>
+#
+# #### Loss curves, and TensorBoard
+#
+# Loss and MAE were logged per epoch; `tensorboard --logdir runs/tensorboard` shows them interactively.
+
+# %%
+folder = RUNS / "tensorboard" / final["path"].relative_to(RUNS).with_suffix("")
+log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
+fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.6))
+for ax, measure, label in zip(axes, ("loss", "mae_kw"), ("MSE, kW²", "MAE, kW")):
+    for part, style in (("train", "--"), ("val", "-")):
+        events = {event.step: event.value for event in log.Scalars(f"{measure}/{part}")}
+        pd.Series(events).sort_index().plot(ax=ax, style=style, color="#6A3D9A", label=part)
+    ax.plot(final["best_epoch"], events[final["best_epoch"]], "o", c="#6A3D9A")
+    ax.set(xlabel=f"epoch of {final['recipe']['windows_per_epoch']:,} windows", ylabel=label)
+axes[0].legend()
+path = Path("figures" if FULL else "out/figures", "a1_part_3_final_tensorboard.svg")
+path.parent.mkdir(parents=True, exist_ok=True)
+fig.savefig(path, metadata={"Date": None})
+set_matplotlib_formats("svg", "png")  # an untrusted notebook shows the PNG
+plt.show()
+set_matplotlib_formats("png")
+
+# %% [markdown]
+# **Figure {{fig:loss}}.** The released network's TensorBoard scalars, read back from its event files; the dot marks the kept weights. Training is measured with dropout, on changing weights and other seasons. In MAE validation stands still from epoch 6 on while training falls: there a gap opens first.
+#
+# #### Predicted against actual
+
+# %%
+shown = {"last minute": forecasts["last_minute"], "ridge": forecasts["ridge"]}
+shown |= {"trees": forecasts["trees"], "network": forecasts[best_name]}
+shown, actual = {name: forecast[:, 0] for name, forecast in shown.items()}, y_test[:, 0]
+bins = np.linspace(0, 7, 71)
+cells = {name: np.histogram2d(actual, said, bins)[0].T for name, said in shown.items()}
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
+image = axes[0].pcolormesh(bins, bins, cells["network"], norm=LogNorm(1), cmap="viridis")
+fig.colorbar(image, label="windows")
+more = cells["network"] - cells["last minute"]
+image = axes[1].pcolormesh(bins, bins, more, norm=SymLogNorm(3, vmin=-999, vmax=999), cmap="PuOr")
+fig.colorbar(image, label="network minus last minute, windows")
+for ax in axes:
+    ax.plot(bins, bins, c="black", lw=0.6)
+    ax.set(xlabel="actual, kW", ylabel="forecast, kW")
+plt.show()
+off = {name: [(f - actual > 1).sum(), (actual - f > 1).sum()] for name, f in shown.items()}
+pd.DataFrame(off, ["more than 1 kW too high", "more than 1 kW too low"])
+
+# %% [markdown]
+# **Figure {{fig:scatter}}.** Forecast against actual, windows counted in cells, and the difference of the two. The network empties the arm of *endings* (top left: forecast high, appliance off) more than that of *onsets* (bottom right).
+#
+# Leaning back to the mean mends much of the top left: ridge has {{off.ridge_high}} windows that are 1 kW too high where the last minute has {{off.last_high}}, at the price of more that are too low. Network ({{off.network_high}}) and trees ({{off.trees_high}}) go further. In the lower right the trees gain most ({{off.trees_low}} left, network {{off.network_low}}).
+
+# %%
+drawn = pd.DataFrame(shown | {"actual": actual}, times).asfreq(f"{STEP}min")  # NaN beside gaps
+restless = ((drawn["last minute"] - drawn["actual"]) ** 2).rolling("12h").sum()
+restless = restless[restless.index.hour + restless.index.minute == 0].dropna().sort_values()
+titles = {"median": restless.index[len(restless) // 2], "most restless": restless.index[-1]}
+fig, axes = plt.subplots(2, 1, figsize=(10, 5.2))
+for ax, (title, end) in zip(axes, titles.items()):
+    hours = drawn[end - pd.Timedelta(hours=12) : end]
+    for name, color in {"actual": "black", "trees": "#66A61E", "network": "#6A3D9A"}.items():
+        ax.step(hours.index, hours[name], where="post", c=color, lw=1.1, label=name)
+    ax.set(ylabel="power, kW", title=f"{title}: {hours.index[0]:%d %B %Y}, noon to midnight")
+    ax.xaxis.set_major_formatter(DateFormatter("%H h"))
+axes[0].legend(ncols=3)
+plt.show()
+
+# %% tags=["facts"]
+short_names = {"last minute": "last", "ridge": "ridge", "trees": "trees", "network": "network"}
+facts = {}
+for name, key in short_names.items():
+    facts |= {f"off.{key}_high": int(off[name][0]), f"off.{key}_low": int(off[name][1])}
+
+# %% [markdown]
+# **Figure {{fig:hours}}.** Test forecasts over twelve hours, step by step: the half-day with the median error of the last minute, and the one with the largest. Plateaus are followed, rises missed for one step.
+
+# %% [markdown]
+# ### 3.4 Discussion <a id="III.3.4"></a>
+#
+# #### Where the errors are
+
+
+# %%
+def bias_at(said, low, high):
+    """Windows in which a forecast lies between two levels, mean error there, its 95% interval."""
+    inside = ((said > low) & (said <= high)).astype(float)
+    sums = (said - actual) * inside, inside
+    interval = block_interval(lambda error, n: error / np.maximum(n, 1), *sums)
+    return [inside.sum(), sums[0].sum() / max(1, inside.sum()), *interval]
+
+
+edges = [-np.inf, 0.5, 1, 2, 3, 4, np.inf]
+levels = ["< 0.5", "0.5 to 1", "1 to 2", "2 to 3", "3 to 4", "> 4"]
+columns = ["windows", "bias, kW", "95% from", "to"]
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.1), width_ratios=(5, 4))
+error = pd.Series(shown["network"] - actual)
+axes[0].bar(range(24), error.abs().groupby(times.hour).mean(), color="#6A3D9A", label="MAE")
+axes[0].plot(range(24), error.groupby(times.hour).mean(), "o-", c="black", ms=3, label="bias")
+axes[0].set(xlabel="hour of day", ylabel="kW")
+for shift, name, color in ((-0.1, "network", "#6A3D9A"), (0.1, "trees", "#66A61E")):
+    rows_of = [bias_at(shown[name], *pair) for pair in zip(edges, edges[1:])]
+    bias = pd.DataFrame(rows_of, pd.Index(levels, name=f"{name} says, kW"), columns)
+    spread = (bias[columns[2:]].T - bias["bias, kW"]).abs().to_numpy()
+    place = np.arange(len(levels)) + shift
+    axes[1].errorbar(place, bias["bias, kW"], spread, fmt="o", capsize=2, c=color, label=name)
+    display(bias.round(3).astype({"windows": int}).T)
+axes[1].axhline(0, color="black", lw=0.8)
+axes[1].set_xticks(range(len(levels)), levels)
+axes[1].set(xlabel="forecast, kW", ylabel="bias, kW")
+for ax in axes:
+    ax.legend(loc="upper left")
+plt.show()
+
+# %% [markdown]
+# **Figure {{fig:errors}}.** Left: the network's error by hour. Right: mean of forecast minus actual by what was *forecast*, with 95% intervals.
+#
+# Errors follow the household's day: they are largest at breakfast and in the evening. Sorted by what *came*, any forecaster is too low at high power, since high values are partly surprises; sorted by what was *said*, a bias is a fault that could be mended. Above 4 kW the network says {{bias.network4:.2f}} kW too much ({{bias.network4_low:.2f}} to {{bias.network4_high:.2f}}), the trees {{bias.trees4:.2f}} ({{bias.trees4_low:.2f}} to {{bias.trees4_high:.2f}}). A curve from forecast to mean power, fitted on validation, could mend it; it was not tried.
+
+# %% tags=["facts"]
+facts = {}
+for name in ("network", "trees"):
+    _, value, low, high = bias_at(shown[name], 4, np.inf)
+    facts |= {f"bias.{name}4": round(value, 3), f"bias.{name}4_low": round(low, 3)}
+    facts |= {f"bias.{name}4_high": round(high, 3)}
+
+# %%
+change = actual - shown["last minute"]
+kinds = pd.cut(change, [-np.inf, -1, -0.2, 0.2, 1, np.inf])
+kinds = kinds.rename_categories(["falls > 1 kW", "falls", "stays", "rises", "rises > 1 kW"])
+squared = pd.DataFrame({name: (said - actual) ** 2 for name, said in shown.items()})
+
+
+def by_group(groups, names):
+    """Share of the windows of each group, and RMSE there."""
+    grouped = squared.groupby(groups, observed=False)
+    shares = (grouped.size() / len(actual)).to_frame("share of windows")
+    return shares.join(grouped[names].mean().pow(0.5).add_prefix("RMSE, kW: ")), grouped.sum()
+
+
+changes, sums = by_group(kinds, ["last minute", "trees", "network"])
+changes.insert(1, "share of squared error", sums["network"] / sums["network"].sum())
+changes.round(3)
+
+# %% [markdown]
+# These rows are chosen by their outcome, so they show where errors are and do not rank forecasters. Where power stays, in {{stay.share:.0%}} of the windows, the last minute is nearer than the network. Large rises, {{rise.share:.1%}} of the windows, carry {{rise.error:.0%}} of its squared error, large falls {{fall.error:.0%}}. The network gains most on falls, where the length of a plateau tells something.
+
+# %%
+reading = frame["Sub_metering_1"].shift(1).reindex(times).to_numpy()  # of the last minute
+reading = pd.cut(reading, [-1, 0.5, 2.5, 20, 100], labels=["0", "1 or 2", "3 to 20", "> 20"])
+kitchen, sums = by_group(reading, ["trees", "network"])
+lead = squared["network"] - squared["trees"]
+kitchen["share of the trees' lead"] = (sums["network"] - sums["trees"]) / lead.sum()
+low, high = block_interval(np.divide, lead * (reading == "1 or 2"), lead)
+print(f"share of the trees' lead at 1 or 2 Wh: 95% {low:.0%} to {high:.0%}")
+kitchen.rename_axis("kitchen meter, Wh").round(3)
+
+# %% [markdown]
+# **{{kitchen.share:.0%}} of the windows hold {{kitchen.lead:.0%}} of the trees' lead**, and these are known beforehand: the kitchen meter shows 1 or 2 Wh (Figure {{fig:signal}}). The RMSE there is {{kitchen.network:.2f}} kW for the network and {{kitchen.trees:.2f}} for the trees.
+#
+# Seeing the signal, which the logarithm makes easy, is not the whole difficulty: a tree has a column for what the kitchen drew an hour ago, while a network must carry "it heated then" through its state. Or the programmes of one dishwasher are too few for so short a training.
+
+# %% tags=["facts"]
+row = kitchen.loc["1 or 2"].round(3)
+facts = {"kitchen.share": row["share of windows"], "kitchen.network": row["RMSE, kW: network"]}
+facts |= {"kitchen.trees": row["RMSE, kW: trees"], "kitchen.lead": row.iloc[-1]}
+changed = changes.round(3)
+facts |= {"stay.share": changed.loc["stays", "share of windows"]}
+for key, kind in (("rise", "rises > 1 kW"), ("fall", "falls > 1 kW")):
+    facts |= {f"{key}.share": changed.loc[kind, "share of windows"]}
+    facts |= {f"{key}.error": changed.loc[kind, "share of squared error"]}
+
+# %% [markdown]
+# #### Summary
+#
+# - **Data.** One household, {{n_minutes:,}} minutes, seven variables, {{missing_share:.2%}} missing. It idles around {{power_median:.2f}} kW and is driven by appliances that people switch. Most linear memory lies within an hour ({{acf_1h:.2f}}).
+# - **Architecture.** Three LSTM layers of 96 units over 39 steps, dropout 0.1 between all layers, two linear ones with ReLU, output added to the last minute's power: {{final.parameters:,}} weights. AdamW, Huber loss, batches of 256, rate up to `0.004`.
+# - **Results.** R2 {{final.test_r2:.3f}} against a bar of 0.75, which persistence passes with {{persistence.test_r2:.3f}}; trees {{gbm.test_r2:.3f}}. Whether the trees lead by nature (thresholds, a column for every step) or because the network was trained too little, these runs cannot tell: each larger budget narrowed the gap.
+# - **Challenges.** A high R2 proves nothing until the trivial forecast stands beside it. Knowledge of the future slips into small decisions: filling gaps "when they are short", scaling, windows over borders. The largest errors had a readable cause that no loss curve shows, only a look at where one model is right and another wrong.
+# - **Tuning.** In the order of effect: single minutes, budget, residual, rate and dropout 0.5 (it hurts). Kind of layer, width, batch and loss lie within chance.
+# - **Error patterns.** Rises are missed for one step ({{rise.error:.0%}} of the squared error in {{rise.share:.1%}} of windows), forecasts above 4 kW are too high, evenings are hardest.
+# - **Limits.** One household, one split: validation is winter, the test part summer and autumn. One seed of the final network; one input that test errors suggested. Both stopped short: the network for lack of time, the trees with {{gbm.trees}} of at most {{gbm.of}}. The search may favour what learns fast. A point forecast hides its own uncertainty.
+# - **Future work.** More passes first; several seeds, averaged; then a distribution (quantiles), since after an onset the question is whether, not how much; time since each appliance last ran as an input; more households.
+#
+# ### 3.5 References
+#
+# - G. Hébrail, A. Bérard. *Individual Household Electric Power Consumption.* UCI Machine Learning Repository, 2012. [doi:10.24432/C58K54](https://doi.org/10.24432/C58K54), CC BY 4.0
+# - S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* IEEE Trans. Signal Processing 45, 1997. K. Cho et al. *RNN Encoder-Decoder* (the GRU). EMNLP 2014. [arXiv:1406.1078](https://arxiv.org/abs/1406.1078)
+# - R. Pascanu, T. Mikolov, Y. Bengio. *On the Difficulty of Training Recurrent Neural Networks.* ICML 2013. [arXiv:1211.5063](https://arxiv.org/abs/1211.5063) (clipping). W. Zaremba, I. Sutskever, O. Vinyals. *Recurrent Neural Network Regularization.* 2014. [arXiv:1409.2329](https://arxiv.org/abs/1409.2329) (dropout between layers)
+# - I. Loshchilov, F. Hutter. *Decoupled Weight Decay Regularization.* ICLR 2019. L. N. Smith, N. Topin. *Super-Convergence.* 2019. [arXiv:1708.07120](https://arxiv.org/abs/1708.07120) (one cycle). P. J. Huber. *Robust Estimation of a Location Parameter.* Ann. Math. Stat. 35, 1964.
+# - H. R. Künsch. *The Jackknife and the Bootstrap for General Stationary Observations.* Ann. Stat. 17, 1989. J. H. Friedman. *Stochastic Gradient Boosting.* Comput. Stat. Data Anal. 38, 2002. G. Ke et al. *LightGBM.* NeurIPS 2017 (histograms, as in scikit-learn)
+# - The documentation of [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org), [torchinfo](https://github.com/TylerYep/torchinfo), [TensorBoard](https://www.tensorflow.org/tensorboard).
+#
+# ### Running it again
+#
+# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU). Training everything takes less than an hour on two cores, the trees included. What was made before with the same recipe, data and code is read from `runs/`;
+# what you change is made anew by itself.
+
+# %% tags=["reported"]
+REPORTED = {"final.test_r2": None}
+again = {"final.test_r2": final["metrics"]["test_r2"]}
+pd.DataFrame({"reported": REPORTED, "this run": again}).round(4)

@@ -1,0 +1,85 @@
+"""What the transfer-learning notebook says must follow from results/ and from the records."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = json.loads((ROOT / "results" / "a1_bonus_transfer_learning.json").read_text())
+MODELS = ("squeezenet1_1", "mobilenet_v2", "efficientnet_lite0")
+
+
+def read(run):
+    """A record as JSON."""
+    return json.loads((ROOT / "runs" / f"{run}.json").read_text())
+
+
+def val_acc(study, variant):
+    """Validation accuracy of a run of a study."""
+    return read(f"transfer/{study}/{variant}-seed0")["metrics"]["val_acc"]
+
+
+def probs(model):
+    """Kept test probabilities of a final run."""
+    with np.load(ROOT / "runs" / f"{RESULTS[f'{model}.run']}.npz") as file:
+        return file["test_probs"].astype(np.float32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_reported_metrics_are_those_of_the_record(model):
+    metrics = read(RESULTS[f"{model}.run"])["metrics"]
+    assert {name: RESULTS[f"{model}.{name}"] for name in metrics} == metrics
+
+
+def test_order_and_means():
+    vals, tests = ([RESULTS[f"{m}.{part}_acc"] for m in MODELS] for part in ("val", "test"))
+    assert sorted(vals) == vals and sorted(tests) == tests, "in the order of the published ones"
+    assert all(test > val for val, test in zip(vals, tests)), "test lies above validation"
+
+    # the labels are not in the records: the best network's own accuracy must be reproducible
+    two = (probs("efficientnet_lite0") + probs("mobilenet_v2")) / 2
+    assert two.shape == (1250, 10) and np.allclose(two.sum(1), 1, atol=1e-2)
+    assert RESULTS["two.acc"] > RESULTS["efficientnet_lite0.test_acc"]
+    gained, lost = RESULTS["two.gained"], RESULTS["two.lost"]
+    acc = RESULTS["efficientnet_lite0.test_acc"] + (gained - lost) / 1250
+    assert acc == pytest.approx(RESULTS["two.acc"], abs=1e-4)
+    p = binomtest(gained, gained + lost).pvalue
+    assert p == pytest.approx(RESULTS["two.p"], rel=1e-2) and p < 0.05
+    assert RESULTS["three.acc"] - RESULTS["two.acc"] < 0.005, "SqueezeNet adds nothing"
+    assert 0.04 < 3 * RESULTS["lead.p"] < 0.05, "only just beyond chance"
+
+
+def test_claims_on_the_tries():
+    for model in MODELS:
+        pretrained, random = (val_acc("worth", f"{model}-{s}") for s in ("pre-trained", "random"))
+        assert pretrained - random > 0.35 and random < 0.35
+    assert val_acc("change", "squeezenet1_1-constant rate") == pytest.approx(0.1), "chance"
+    for model in MODELS[1:]:
+        change = val_acc("change", f"{model}-constant rate") - val_acc(
+            "change", f"{model}-as it was"
+        )
+        assert -0.036 < change < 0, "within noise"
+    batch = val_acc("change", "squeezenet1_1-batch 16") - val_acc(
+        "change", "squeezenet1_1-as it was"
+    )
+    assert batch > 0.05
+    tuned = [val_acc("change", f"efficientnet_lite0-{n} pixels") for n in (128, 160, 224)]
+    assert sorted(tuned) == tuned and tuned[2] - tuned[1] > 0.02
+
+
+def test_each_best_rate_of_a_body_lies_inside_what_was_tried():
+    best = {"squeezenet1_1": "0.001-0.03", "mobilenet_v2": "0.0003-0.003"}
+    best |= {"efficientnet_lite0": "0.001-0.001"}
+    for model, rate in best.items():
+        runs = (ROOT / "runs" / "transfer" / "rates").glob(f"{model}-*-seed0.json")
+        accs = {path.name[len(model) + 1 : -len("-seed0.json")]: path for path in runs}
+        accs = {key: json.loads(p.read_text())["metrics"]["val_acc"] for key, p in accs.items()}
+        tuned = {key: acc for key, acc in accs.items() if not key.startswith("0-")}
+        assert max(tuned, key=tuned.get) == rate
+        bodies = sorted({float(key.split("-")[0]) for key in tuned})
+        assert bodies[0] < float(rate.split("-")[0]) < bodies[-1]
+        gain = tuned[rate] - accs["0-0.01"]
+        assert gain > 0.03 if model == "efficientnet_lite0" else gain < 0.01
