@@ -130,7 +130,9 @@ show_images((x * 255).byte().cpu(), [dishes[k] for k in y], columns=10)
 # A window makes what is in it look larger, by a factor of `1.15` on average. So photos are evaluated at 8/7 of the resolution of training (144 after 128 pixels, 256 after 224), where things have the size that the network met in training.
 
 # %% tags=["facts"]
-facts = {"data": f"{len(images):,} photos"} | {f"n_{part}": len(own) for part, own in data.y.items()}
+facts = {"data": f"{len(images):,} photos"} | {
+    f"n_{part}": len(own) for part, own in data.y.items()
+}
 
 # %% [markdown]
 # ## 1. Three pre-trained networks <a id="BT.1"></a>
@@ -201,7 +203,9 @@ costs.rename(index=NAMES).map("{:,.8g}".format)
 
 # %% tags=["facts"]
 middle = SIZES[MIDDLE]
-facts = {"size.middle": middle} | {f"ms.{name}": float(costs.loc[name, f"ms at {middle}"]) for name in NAMES}
+facts = {"size.middle": middle} | {
+    f"ms.{name}": float(costs.loc[name, f"ms at {middle}"]) for name in NAMES
+}
 facts |= {f"{name}.parameters": int(costs.loc[name, "parameters"]) for name in NAMES}
 facts |= {f"{name}.mult_adds": int(costs.loc[name, "M multiply-adds"]) for name in NAMES}
 derived = {
@@ -299,7 +303,9 @@ facts = {}
 for n in NAMES:
     for body, head in RATES + AROUND[n]:
         key = f"{n}-{body:g}-{head:g}"
-        facts["try_" + key.replace("-", "_").replace(".", "p") + ".val_acc"] = float(value.get(key, 0))
+        facts["try_" + key.replace("-", "_").replace(".", "p") + ".val_acc"] = float(
+            value.get(key, 0)
+        )
 derived = {
     "head.squeezenet1_1": "100 * (try_squeezenet1_1_0p0001_0p001.val_acc - try_squeezenet1_1_0p0001_0p0001.val_acc)",
     "head.mobilenet_v2": "100 * (try_mobilenet_v2_0p0001_0p001.val_acc - try_mobilenet_v2_0p0001_0p0001.val_acc)",
@@ -334,8 +340,15 @@ changed.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% tags=["facts"]
 value = changed.round(4)
-facts = {f"change_{n}_{'_'.join(c.split())}.val_acc": float(value.loc[c, n]) for n in NAMES for c in CHANGES}
-facts |= {f"lite_{n}.val_acc": float(value["efficientnet_lite0"][f"{size} pixels"]) for n, size in ((160, MIDDLE), (224, LARGE))}
+facts = {
+    f"change_{n}_{'_'.join(c.split())}.val_acc": float(value.loc[c, n])
+    for n in NAMES
+    for c in CHANGES
+}
+facts |= {
+    f"lite_{n}.val_acc": float(value["efficientnet_lite0"][f"{size} pixels"])
+    for n, size in ((160, MIDDLE), (224, LARGE))
+}
 derived = {
     "change.detail": "100 * (lite_160.val_acc - change_efficientnet_lite0_as_it_was.val_acc)",
     "change.enlarged": "100 * (lite_224.val_acc - lite_160.val_acc)",
@@ -396,7 +409,12 @@ pd.DataFrame(rows).T.round(4)
 
 # %% tags=["facts"]
 lite = rows["EfficientNet-Lite0"].round(4).tolist()
-facts = {"train.small": SMALL, "train.large": LARGE, "budget.final": lite[-1], "budget.before": lite[-2]}
+facts = {
+    "train.small": SMALL,
+    "train.large": LARGE,
+    "budget.final": lite[-1],
+    "budget.before": lite[-2],
+}
 facts |= {"budget.tries": round(float(changed.loc["as it was", "efficientnet_lite0"]), 4)}
 derived = {"budget.last": "100 * (budget.final - budget.before)"}
 
@@ -435,7 +453,10 @@ pd.DataFrame(parts).T.round(4).rename(index=NAMES)
 facts = {}
 for name, run in final.items():
     facts |= {f"{name}.{key}": value for key, value in run["metrics"].items()}
-    facts |= {f"{name}.low": float(f"{costs.loc[name, 'low']:.4g}"), f"{name}.high": float(f"{costs.loc[name, 'high']:.4g}")}
+    facts |= {
+        f"{name}.low": float(f"{costs.loc[name, 'low']:.4g}"),
+        f"{name}.high": float(f"{costs.loc[name, 'high']:.4g}"),
+    }
     facts |= {f"{name}.run": str(run["path"].relative_to(RUNS).with_suffix(""))}
 derived = {
     "gap.squeezenet1_1": "100 * (squeezenet1_1.test_acc - squeezenet1_1.val_acc)",
@@ -462,7 +483,10 @@ report.T
 
 # %% tags=["facts"]
 full = "apple pie" in dishes
-facts = {"pie.as_pudding": int(wrong.loc["apple pie"].max()) if full else 0, "pudding.as_pie": int(wrong.loc["bread pudding"].max()) if full else 0}
+facts = {
+    "pie.as_pudding": int(wrong.loc["apple pie"].max()) if full else 0,
+    "pudding.as_pie": int(wrong.loc["bread pudding"].max()) if full else 0,
+}
 facts |= {"pie.recall": float(report["recall"].iloc[0])}
 
 # %% [markdown]
@@ -487,11 +511,29 @@ costs.loc[list(NAMES)].drop(columns=["low", "high"]).rename(index=NAMES).map("{:
 # **Accuracy rises with time, not with arithmetic.** Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
 
 # %% tags=["facts"]
-derived = {"lead.p3": "3 * lead.p", "lead.points": "100 * (lead.lite - lead.mobilenet)", "lead.squeeze": "100 * (lead.lite - lead.squeezenet)"}
+derived = {
+    "lead.p3": "3 * lead.p",
+    "lead.points": "100 * (lead.lite - lead.mobilenet)",
+    "lead.squeeze": "100 * (lead.lite - lead.squeezenet)",
+}
 shown = {name: [float(value) for value in row] for name, row in table.items()}
 two, three = shown["mean of the two best"], shown["mean of all three"]
-facts = {"two.acc": two[0], "two.low": two[1], "two.high": two[2], "two.macro_f1": two[3], "two.gained": int(two[4]), "two.lost": int(two[5]), "two.p": two[6], "three.acc": three[0]}
-facts |= {"lead.p": shown["mobilenet_v2"][6], "lead.lite": shown["efficientnet_lite0"][0], "lead.mobilenet": shown["mobilenet_v2"][0], "lead.squeezenet": shown["squeezenet1_1"][0]}
+facts = {
+    "two.acc": two[0],
+    "two.low": two[1],
+    "two.high": two[2],
+    "two.macro_f1": two[3],
+    "two.gained": int(two[4]),
+    "two.lost": int(two[5]),
+    "two.p": two[6],
+    "three.acc": three[0],
+}
+facts |= {
+    "lead.p": shown["mobilenet_v2"][6],
+    "lead.lite": shown["efficientnet_lite0"][0],
+    "lead.mobilenet": shown["mobilenet_v2"][0],
+    "lead.squeezenet": shown["squeezenet1_1"][0],
+}
 
 # %%
 wrong, sure = np.flatnonzero(~right[order[0]]), probs[order[0]].max(1)
@@ -515,7 +557,10 @@ show_images(images[split["test"][surest]], titles, columns=6)
 # **Limits.** One training per final network, SqueezeNet's not at the head's rate that was found best later; tries on a third of the photos in three epochs favour what learns fast; ten dishes, 160 pixels.
 
 # %% tags=["facts"]
-facts = {"worth.mobilenet": float(worth.round(4).loc["pre-trained", "mobilenet_v2"]), "worth.squeezenet": float(worth.round(4).loc["pre-trained", "squeezenet1_1"])}
+facts = {
+    "worth.mobilenet": float(worth.round(4).loc["pre-trained", "mobilenet_v2"]),
+    "worth.squeezenet": float(worth.round(4).loc["pre-trained", "squeezenet1_1"]),
+}
 
 # %% [markdown]
 # ## 3. References <a id="references"></a>
@@ -534,6 +579,10 @@ facts = {"worth.mobilenet": float(worth.round(4).loc["pre-trained", "mobilenet_v
 # whose recipe, data, weights and code are unchanged are read from `runs/`, what you change is trained anew. (Another optimizer of the same name is not noticed: after such a change set `RETRAIN=1`.)
 
 # %% tags=["reported"]
-REPORTED = {"squeezenet1_1.test_acc": None, "mobilenet_v2.test_acc": None, "efficientnet_lite0.test_acc": None}
+REPORTED = {
+    "squeezenet1_1.test_acc": None,
+    "mobilenet_v2.test_acc": None,
+    "efficientnet_lite0.test_acc": None,
+}
 again = {f"{name}.test_acc": run["metrics"]["test_acc"] for name, run in final.items()}
 pd.DataFrame({"reported": REPORTED, "this run": again}).round(4)
