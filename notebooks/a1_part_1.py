@@ -325,11 +325,8 @@ def plot_seeds(ax, rows, measure="val_acc"):
     sns.lineplot(pd.concat(curves), errorbar=None, lw=2, **options)
     ax.set(ylabel=measure.replace("_", " "), xticks=range(0, len(curves[0]) + 1, 5))
 
-
 # %% tags=["facts"]
-facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {
-    "study.epochs": STUDY["epochs"]
-}
+facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {"study.epochs": STUDY["epochs"]}
 
 # %% [markdown]
 # ### 2.2 Initialisation, dropout and schedule <a id="I.2.2"></a>
@@ -338,7 +335,6 @@ facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {
 # halves that: per layer the scale changes by $\sqrt{nv/2}$, and over fifteen layers even a modest factor is fatal. He's $v = 2/n$ makes it 1.
 # Xavier's $2/(n_{in}+n_{out})$ loses $\sqrt 2$ a layer. A normal distribution of *standard deviation* 0.01, as the paper is often read (it says *variance* 0.01), ignores $n$: the factor is $0.48$
 # for 512 3x3 inputs and $0.16$ for 512 1x1 ones. One batch sent through the full network, before any training, shows it; a short study of the three shows what follows.
-
 
 # %%
 @torch.no_grad()
@@ -454,10 +450,7 @@ facts |= {"adam.best": float(drop.loc["adam", 0.003]), "adam.high": float(drop.l
 facts |= {"adam.low": float(drop.loc["adam", 3e-4]), "rms.low": float(drop.loc["rmsprop", 3e-4])}
 facts["rms.high"] = float(drop.loc["rmsprop", 3e-3])
 facts = {key: round(value, 4) for key, value in facts.items()}
-derived = {
-    "opt.sgd_lost": "100 * (sgd.best - sgd.high)",
-    "opt.adam_lost": "100 * (adam.best - adam.high)",
-}
+derived = {"opt.sgd_lost": "100 * (sgd.best - sgd.high)", "opt.adam_lost": "100 * (adam.best - adam.high)"}
 
 # %% [markdown]
 # **Does the rate carry over to the full width?** Four epochs of the full network at 32 pixels, one seed:
@@ -563,7 +556,6 @@ facts |= {"reg.augmentation_gap": float(table.loc["augmentation", "gap_points"])
 facts |= {f"reg.{name}": float(table.loc[name, "val_acc"]) for name in ("none", "all_four")}
 facts |= {f"reg.{name}_lowest": float(lowest[name]) for name in ("none", "all_four")}
 facts |= {"reg.decay_lowest": float(lowest["weight_decay"])}
-
 
 # %%
 def stopped_early(accs, patience=3):
@@ -793,17 +785,11 @@ facts = {f"resnet18.{name}_F1": float(report[name]) for name in CLASSES}
 facts |= {"resnet18.parameters": resnet["parameters"]}
 for name, record in (("vgg16c", vgg), ("resnet18", resnet)):
     n = record["sizes"]["test"]
-    low, high = binomtest(round(record["metrics"]["test_acc"] * n), n).proportion_ci(
-        method="wilson"
-    )
+    low, high = binomtest(round(record["metrics"]["test_acc"] * n), n).proportion_ci(method="wilson")
     facts |= {f"{name}.{key}": value for key, value in record["metrics"].items()}
     gap = 100 * (record["metrics"]["train_acc"] - record["metrics"]["test_acc"])
     facts |= {f"{name}.epochs": len(record["history"]), f"{name}.gap_points": gap}
-    facts |= {
-        f"{name}.test_low": float(low),
-        f"{name}.test_high": float(high),
-        f"{name}.run": f"{name}/seed0",
-    }
+    facts |= {f"{name}.test_low": float(low), f"{name}.test_high": float(high), f"{name}.run": f"{name}/seed0"}
 derived = {"resnet18.gap": "100 * (resnet18.train_acc - resnet18.test_acc)"}
 
 # %% [markdown]
@@ -875,10 +861,7 @@ pd.DataFrame({n: history["val_acc"].iloc[grown:] for n, history in late.items()}
 # %% tags=["facts"]
 accs = {name: history["val_acc"].round(4).tolist() for name, history in late.items()}
 facts = {"late.vgg14": accs["VGG-16C"][grown], "late.resnet14": accs["ResNet-18"][grown]}
-facts |= {
-    "late.vgg_best": max(accs["VGG-16C"][grown:]),
-    "late.resnet_best": max(accs["ResNet-18"][grown:]),
-}
+facts |= {"late.vgg_best": max(accs["VGG-16C"][grown:]), "late.resnet_best": max(accs["ResNet-18"][grown:])}
 derived = {
     "late.vgg_gain": "100 * (late.vgg_best - late.vgg14)",
     "late.resnet_gain": "100 * (late.resnet_best - late.resnet14)",
@@ -908,12 +891,7 @@ pd.DataFrame(rows).T
 # multiply-adds. Leaving out the near copies of 1.4 changes neither accuracy by more than two hundredths of a point. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes.
 
 # %% tags=["facts"]
-facts = {
-    "only_vgg": only_vgg,
-    "only_resnet": only_resnet,
-    "both_wrong": both,
-    "mcnemar_p": float(f"{p:.1e}"),
-}
+facts = {"only_vgg": only_vgg, "only_resnet": only_resnet, "both_wrong": both, "mcnemar_p": float(f"{p:.1e}")}
 facts |= {f"{name}.mult_adds": rows[NAMES[name]]["M multiply-adds"] for name in final}
 derived = {
     "only_one": "only_vgg + only_resnet",

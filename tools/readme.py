@@ -34,7 +34,7 @@ MODELS = {
     "majority": "baseline: always negative",
     "tfidf_lr": "TF-IDF, logistic regression",
     "tfidf_svm": "TF-IDF, linear SVM",
-    "improved": "bidirectional LSTM on GloVe, seed best on validation",
+    "improved": "three bidirectional LSTM layers on GloVe, seed best on validation",
     "resnext": "ResNeXt from Part I's ResNet-18",
     "squeezenet1_1": "SqueezeNet, fine-tuned",
     "mobilenet_v2": "MobileNetV2, fine-tuned",
