@@ -9,6 +9,7 @@ import torch
 
 import a1.records
 from a1.models.resnet import ResNet18
+from a1.models.resnext import ResNeXt
 from a1.models.vgg import VGG16C
 from a1.photos import Photos, find_photos, load_photos, split_indices
 from a1.records import train_once
@@ -19,7 +20,7 @@ from tools.replay import WITHIN, agree, elsewhere, replay, rescored
 
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(path.relative_to(ROOT) for path in (ROOT / "runs").glob("**/*.json"))
-MODELS = {"resnet18": ResNet18, "vgg16c": VGG16C}  # by the record's folder
+MODELS = {"resnet18": ResNet18, "vgg16c": VGG16C, "resnext": ResNeXt}  # by the record's folder
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
 
@@ -102,10 +103,12 @@ def test_kept_probabilities_give_the_recorded_accuracy(photos):
         assert abs(accuracy - read(path)["metrics"]["test_acc"]) < 1.5 / len(y), path
 
 
-def test_released_weights_give_the_kept_probabilities(photos):
+@pytest.mark.parametrize("name", ["a1_part1_resnet18.pt", "a1_bonus_resnext.pt"])
+def test_released_weights_give_the_kept_probabilities(name, photos):
     """Whatever device trained them: on 256 test photos here, as the record has them."""
-    path, model = Path("runs/resnet18/seed0.json"), ResNet18()
-    weights = torch.load(ROOT / "weights" / "a1_part1_resnet18.pt", weights_only=True)
+    network = name.split("_")[-1].removesuffix(".pt")
+    path, model = Path(f"runs/{network}/seed0.json"), MODELS[network]()
+    weights = torch.load(ROOT / "weights" / name, weights_only=True)
     model.load_state_dict(weights)
     with torch.no_grad():
         x, _ = next(photos.batches("test", {"batch_size": 256}))

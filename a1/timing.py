@@ -1,0 +1,34 @@
+"""How long a pass through a network or layer takes, measured so that they can be compared."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a1.setup import DEVICE, LOW
+
+
+def both_passes(function, x):
+    """A forward and backward pass on x, in the precision of training: a function of nothing."""
+
+    def run():
+        with torch.autocast(DEVICE.type, LOW, enabled=LOW != torch.float32):
+            loss = function(x).float().square().mean()
+        loss.backward()
+
+    return run
+
+
+def median_seconds(steps, rounds):
+    """Median seconds of each of {name: function}: in turns, after a first round that is dropped."""
+    clock = time.perf_counter if DEVICE.type == "cuda" else time.process_time  # not of others' work
+    taken = {name: [] for name in steps}
+    for _ in range(1 + rounds):
+        for name, step in steps.items():
+            began = clock()
+            step()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
+            taken[name].append(clock() - began)
+    return pd.Series({name: np.median(seconds[1:]) for name, seconds in taken.items()})

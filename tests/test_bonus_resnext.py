@@ -1,0 +1,136 @@
+"""What the ResNeXt notebook says must follow from results/ and from the records."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, linregress, ttest_rel
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = json.loads((ROOT / "results" / "a1_bonus_resnext.json").read_text())
+PART_1 = json.loads((ROOT / "results" / "a1_part_1.json").read_text())
+CARDINALITIES = {1: 45, 2: 30, 4: 19, 8: 12, 16: 7, 32: 4}
+
+
+def read(run):
+    """A record as JSON."""
+    return json.loads((ROOT / "runs" / f"{run}.json").read_text())
+
+
+def study(variant, measure="val_acc", seeds=range(3)):
+    """A measure of a variant's runs, one a seed."""
+    return np.array([read(f"{variant}-seed{seed}")["metrics"][measure] for seed in seeds])
+
+
+def curve(run, key):
+    """One column of a run's history."""
+    return [epoch[key] for epoch in read(run)["history"]]
+
+
+def probs(run):
+    """A final run's test probabilities."""
+    with np.load(ROOT / "runs" / f"{run}.npz") as file:
+        return file["test_probs"].astype(np.float32)
+
+
+def test_reported_metrics_are_those_of_the_record():
+    metrics = read(RESULTS["resnext.run"])["metrics"]
+    assert {name: RESULTS[f"resnext.{name}"] for name in metrics} == metrics
+
+
+def test_the_full_runs_share_a_recipe_the_data_and_the_rate_01():
+    ours, theirs = read("resnext/seed0"), read("resnet18/seed0")
+    assert ours["recipe"] == theirs["recipe"] and ours["recipe"]["lr"] == 0.1
+    assert ours["data"] == theirs["data"] == read("vgg16c/seed0")["data"]
+    assert ours["recipe"]["lr"] == 5 * read("vgg16c/seed0")["recipe"]["lr"]
+
+
+def test_claims_about_the_full_runs():
+    r = RESULTS
+    for part in ("val_acc", "val_macro_f1", "test_acc", "test_macro_f1"):
+        assert PART_1[f"resnet18.{part}"] > r[f"resnext.{part}"] > PART_1[f"vgg16c.{part}"]
+    for part in ("val_loss", "test_loss"):
+        assert PART_1[f"resnet18.{part}"] < r[f"resnext.{part}"] < PART_1[f"vgg16c.{part}"]
+    assert PART_1["vgg16c.test_high"] < r["resnext.test_low"], "VGG-16C's lies below both"
+    assert r["resnext.test_high"] > PART_1["resnet18.test_low"] + 0.005, "overlap widely"
+    assert abs(r["resnext.train_acc"] - PART_1["resnet18.train_acc"]) < 0.001, "level in training"
+    assert PART_1["vgg16c.train_acc"] < r["resnext.train_acc"] - 0.01
+    lags = [
+        a - b
+        for a, b in zip(curve("resnet18/seed0", "train_acc"), curve("resnext/seed0", "train_acc"))
+    ]
+    assert min(lags) > 0, "behind in every epoch"
+    late = zip(curve("resnet18/seed0", "val_acc")[13:], curve("resnext/seed0", "val_acc")[13:])
+    assert all(0 < a - b < 0.02 for a, b in late), "ahead in every epoch, by little"
+    swings = [abs(b - a) for a, b in pairwise(curve("resnext/seed0", "val_acc"))]
+    assert max(swings[:12]) > 0.1 and max(swings[13:]) < 0.02
+    assert r["resnext.vehicles_F1"] > r["resnext.food_F1"] > r["resnext.dogs_F1"]
+    assert 0.45 < r["resnext.dogs_food"] / r["resnext.n_wrong"] < 0.55, "half"
+
+
+def test_claims_about_the_pair_follow_from_the_kept_probabilities():
+    y = probs("resnext/seed0")
+    r, n = RESULTS, len(y)
+    assert r["pair.only"] - r["pair.other"] == round(n * r["pair.points"] / 100)
+    assert r["pair.p"] == pytest.approx(
+        binomtest(r["pair.only"], r["pair.only"] + r["pair.other"]).pvalue, abs=1e-4
+    )
+    assert r["pair.low"] < 0 < r["pair.high"] and r["pair.p"] > 0.1, "a tie"
+    assert r["vgg.low"] > 0 and r["vgg.p"] < 1e-3, "beats VGG-16C"
+    assert r["mean.points"] > 0 and r["mean.p"] > 0.05, "may be chance"
+    assert r["pair.both"] > 0.5 * r["resnext.n_wrong"] and r["all_wrong"] > 70
+    assert r["pair.both"] + r["pair.other"] == r["resnext.n_wrong"]
+    differ = r["pair.only"] + r["pair.other"]
+    lead = 22
+    assert binomtest((differ + lead) // 2, differ).pvalue < 0.05
+    assert binomtest((differ + lead - 2) // 2, differ).pvalue > 0.05, "a net 22 and no less"
+    assert round(100 * lead / n, 1) == 0.5, "half a point"
+
+
+def test_claims_about_the_rates():
+    usual = {name: study(f"rates/{name}-0.1-one") for name in ("resnet18", "dense", "resnext")}
+    assert usual["resnet18"].mean() > usual["dense"].mean() > usual["resnext"].mean()
+    own = {"resnext": study("rates/resnext-0.4-zero"), "resnet18": study("rates/resnet18-0.2-zero")}
+    gains = {name: accs.mean() - usual[name].mean() for name, accs in own.items()}
+    assert gains["resnext"] > gains["resnet18"] > 0, "too low for both, more so for ResNeXt"
+    lead = 100 * (own["resnext"].mean() - own["resnet18"].mean())
+    error = 100 * np.hypot(*(accs.std(ddof=1) / 3**0.5 for accs in own.values()))
+    assert (RESULTS["own.lead"], RESULTS["own.error"]) == pytest.approx((lead, error), abs=0.006)
+    lag = 100 * (usual["resnet18"].mean() - usual["resnext"].mean())
+    assert lag > 1.5 and abs(lead) < 0.4 * lag, "the lag is gone, or most of it"
+    for name, rate in (("resnext", 0.4), ("resnet18", 0.2)):
+        grid = {r: study(f"rates/{name}-{r}-zero", seeds=[0])[0] for r in (0.1, 0.2, 0.4, 0.8)}
+        assert max(grid, key=grid.get) == rate, "inside the grid"
+        fit = study(f"rates/{name}-{rate}-zero", "train_acc").mean()
+        assert fit > study(f"rates/{name}-0.1-one", "train_acc").mean(), "fitted better"
+        assert 0 < grid[0.1] - usual[name].mean() < gains[name], "start and rate share the effect"
+    for name in ("dense", "resnext"):
+        peaks = [max(curve(f"rates/{name}-0.1-one-seed{s}", "train_loss")) for s in range(3)]
+        assert min(peaks) > 1.5
+    assert max(curve(f"rates/resnet18-0.1-one-seed{s}", "train_loss")[0] for s in range(3)) < 1.1
+    assert max(curve("rates/resnext-0.1-zero-seed0", "train_loss")) > 1.5, "no cure"
+    assert max(curve("rates/resnext-0.4-zero-seed0", "train_loss")) > 2
+    recipes = [read(f"rates/{name}-0.1-one-seed0")["recipe"] for name in usual]
+    assert all(recipe == recipes[0] for recipe in recipes)
+
+
+def test_claims_about_cardinality():
+    found = {c: study(f"cardinality/{c}x{w}") for c, w in CARDINALITIES.items()}
+    assert all(found[c].mean() > found[1].mean() for c in list(CARDINALITIES)[1:])
+    assert ttest_rel(found[32], found[1]).pvalue == pytest.approx(RESULTS["card.p"], abs=1e-3)
+    x = np.repeat(np.log2(list(found)), 3)
+    slope = linregress(x, 100 * np.concatenate(list(found.values())))
+    assert slope.pvalue == pytest.approx(RESULTS["card.slope_p"], abs=1e-3) and slope.pvalue > 0.05
+    fits = {c: study(f"cardinality/{c}x{w}", "train_acc").mean() for c, w in CARDINALITIES.items()}
+    assert fits[32] - fits[1] > found[32].mean() - found[1].mean() > 0, "training gains more"
+    assert RESULTS["card.gap32"] > RESULTS["card.gap1"]
+
+
+def test_claims_about_cost():
+    r = RESULTS
+    assert r["forms.apart"] < 1e-13 and r["forms.a_ratio"] > r["forms.b_ratio"] > 1.5
+    assert r["work_ratio.resnext"] == pytest.approx(1.026, abs=0.001)
+    assert r["time_ratio.even"] > r["time_ratio.resnext"] > r["time_ratio.dense"] > 1.1
+    assert r["conv.gain128"] < 0.5 * 32 and r["conv.gain128"] < r["conv.gain1024"] < 32
