@@ -420,7 +420,7 @@ plot_history(final, first=14 if FULL else 1)
 # **Figure {{fig:late}}.** The epochs at 64 pixels, as Figure {{fig:history}}.
 #
 # Accuracy, macro-F1 and loss give one order in validation and test: ResNet-18, ResNeXt, VGG-16C. The two residual networks' intervals overlap widely; VGG-16C's lies below both. On the *training* photos ResNeXt and ResNet-18 are
-# level ({{resnext.train_acc:.2%}} and {{a1_part_1/resnet18.train_acc:.2%}}). At 64 pixels ResNet-18 is ahead in validation in every epoch, by little.
+# within 0.2 points ({{resnext.train_acc:.2%}} and {{a1_part_1/resnet18.train_acc:.2%}}). At 64 pixels ResNet-18 is ahead in validation in every epoch, by little.
 
 # %% [markdown]
 # ### 3 (b) Why the results differ <a id="BX.3b"></a>

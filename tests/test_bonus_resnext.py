@@ -55,7 +55,7 @@ def test_claims_about_the_full_runs():
         assert PART_1[f"resnet18.{part}"] < r[f"resnext.{part}"] < PART_1[f"vgg16c.{part}"]
     assert PART_1["vgg16c.test_high"] < r["resnext.test_low"], "VGG-16C's lies below both"
     assert r["resnext.test_high"] > PART_1["resnet18.test_low"] + 0.005, "overlap widely"
-    assert abs(r["resnext.train_acc"] - PART_1["resnet18.train_acc"]) < 0.001, "level in training"
+    assert abs(r["resnext.train_acc"] - PART_1["resnet18.train_acc"]) < 0.002, "in training"
     assert PART_1["vgg16c.train_acc"] < r["resnext.train_acc"] - 0.01
     lags = [
         a - b
