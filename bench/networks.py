@@ -143,8 +143,8 @@ def sentiment_improved():
         return AttentiveLSTM(torch.randn(300, width), hidden_size, **options)
 
     def small():
-        network = make(8, 8, dropout=0.0, lost=0.0)
-        network.channels = ChannelDropout(0.0)
+        network = make(8, 8, dropout=0.0)
+        network.channels, network.lost = ChannelDropout(0.0), 0.0
         return network
 
     return Network(partial(make, 64, 100), small, drawn_tweets, TEXT, "tweets")

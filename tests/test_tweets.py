@@ -63,7 +63,9 @@ def texts():
 
 
 @pytest.mark.parametrize(
-    "make", [baseline, *(partial(improved, **v) for v in VARIANTS.values())], ids=str
+    "make",
+    [baseline, *(partial(improved, **v) for v in VARIANTS.values())],
+    ids=["baseline", *VARIANTS],
 )
 def test_padding_and_neighbours_do_not_change_outputs(make):
     model, x = make().eval(), texts()
