@@ -55,7 +55,7 @@ def test_claims_about_the_full_runs():
         assert PART_1[f"resnet18.{part}"] < r[f"resnext.{part}"] < PART_1[f"vgg16c.{part}"]
     assert PART_1["vgg16c.test_high"] < r["resnext.test_low"], "VGG-16C's lies below both"
     assert r["resnext.test_high"] > PART_1["resnet18.test_low"] + 0.005, "overlap widely"
-    assert abs(r["resnext.train_acc"] - PART_1["resnet18.train_acc"]) < 0.002, "in training"
+    assert r["resnext.train_acc"] > PART_1["resnet18.train_acc"], "no worse in training"
     assert PART_1["vgg16c.train_acc"] < r["resnext.train_acc"] - 0.01
     lags = [
         a - b
@@ -133,4 +133,5 @@ def test_claims_about_cost():
     assert r["forms.apart"] < 1e-13 and r["forms.a_ratio"] > r["forms.b_ratio"] > 1.5
     assert r["work_ratio.resnext"] == pytest.approx(1.026, abs=0.001)
     assert r["time_ratio.even"] > r["time_ratio.resnext"] > r["time_ratio.dense"] > 1.1
+    assert r["conv.gain128"] < r["conv.gain128_16"] < 16, "16 groups beat 32"
     assert r["conv.gain128"] < 0.5 * 32 and r["conv.gain128"] < r["conv.gain1024"] < 32
