@@ -1,1 +1,0 @@
-"""The code that the notebooks show: models, data, training, evaluation and plots."""

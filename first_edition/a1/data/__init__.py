@@ -1,1 +1,0 @@
-"""Data sets of the assignment: found, checked, decoded, split and batched."""
