@@ -12,7 +12,7 @@ from pathlib import Path
 
 from a1.files import atomic_write
 from tools import nb, readme
-from tools.frozen import notebook_names
+from tools.assemble import notebook_names
 
 
 def main():

@@ -10,7 +10,6 @@ import nbformat
 
 from tools import nb
 from tools.assemble import assemble, describe_pictures, stamp_executed
-from tools.frozen import freeze
 
 RUBRIC = """
 parts:
@@ -107,22 +106,6 @@ save_weights("a1_part1_circle.pt")
 REPORTED = {"circle.test_acc": None}
 print(REPORTED)
 '''
-FROZEN = r"""
-# %% [markdown]
-# # Part II. More circles
-#
-# The area is {{circle.test_acc:.1%}}.
-#
-# ## Measuring more  <!-- rubric: II.1 -->
-
-# %% tags=["toolbox"]
-# @title Measuring
-def measure_more():
-    measure()
-
-# %%
-measure()
-"""
 RESULTS = {"circle.test_acc": 0.9876, "circle.test_loss": 0.0123, "gap": 1 - 0.9876}
 WORDS = (
     "Each output position needs five input rows, so four rows fewer than there are come out. " * 3
@@ -219,14 +202,6 @@ def execute(root, name="a1_part_1", sources="notebooks"):
     describe_pictures(notebook)
     stamp_executed(notebook, 1)
     nb.write_notebook(notebook, root / f"{name}.ipynb")
-
-
-def write_frozen(root, name="a1_part_2"):
-    """A notebook of the first edition that is not rewritten yet."""
-    write(root / f"first_edition/notebooks/{name}.py", FROZEN)
-    write(root / f"results/{name}.json", json.dumps(RESULTS | {"data": f"data of {name}"}))
-    execute(root, name, "first_edition/notebooks")
-    freeze(name, root)
 
 
 def write_project(root, rubric=RUBRIC):

@@ -2,7 +2,6 @@
 install.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,10 +13,9 @@ import nbformat
 import pytest
 from conftest import write_stand_in
 
-from tools.assemble import assemble
+from tools.assemble import assemble, notebook_names
 from tools.data import NEEDS
 from tools.facts import is_facts, read_facts, wrap
-from tools.frozen import FLOAT32, notebook_names, read_frozen
 from tools.stand_in import draw_food, draw_power, draw_tweets, draw_vectors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +23,7 @@ NAMES = sorted(path.stem for path in ROOT.glob("a1_*.ipynb"))
 NOT_IN_COLAB = ("torchinfo", "wordcloud")  # what the setup cell has to install there
 
 
-def test_every_notebook_has_a_source_or_is_frozen():
+def test_every_notebook_has_a_source():
     assert NAMES == notebook_names(ROOT)
 
 
@@ -73,9 +71,7 @@ GUARD = "import importlib.util, google.colab\nassert importlib.util.find_spec('a
 
 
 def runnable(name):
-    """The notebook as it is executed, its facts cells in it; a frozen one has none."""
-    if name in read_frozen(ROOT):
-        return nbformat.read(ROOT / f"{name}.ipynb", 4)
+    """The notebook as it is executed, its facts cells in it."""
     notebook = assemble(name, strict=False, facts=True)
     for cell in filter(is_facts, notebook.cells):
         cell.source = wrap(cell.source)
@@ -87,8 +83,7 @@ def run_alone(name, folder, python):
     notebook).
     """
     notebook, path = runnable(name), folder / f"{name}.ipynb"
-    guard = GUARD + (FLOAT32 if name in read_frozen(ROOT) else "")
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(guard))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(GUARD))
     nbformat.write(notebook, path)
     taken_out = ("A1_DATA", "A1_OUT", "A1_PRETRAINED", "PYTHONPATH")
     environment = {key: value for key, value in os.environ.items() if key not in taken_out}
@@ -105,10 +100,8 @@ def run_alone(name, folder, python):
     return done.returncode, done.stderr, nbformat.read(path, 4)
 
 
-def results_of(name, folder, notebook):
-    """What a run found: its facts, or, of a frozen notebook, the results that it wrote."""
-    if name in read_frozen(ROOT):
-        return json.loads((folder / "out" / "results" / f"{name}.json").read_text())
+def results_of(notebook):
+    """What a run found: its facts."""
     facts = [read_facts(cell.outputs) for cell in notebook.cells if is_facts(cell)]
     return {key: value for found in facts for key, value in found.items()}
 
@@ -123,15 +116,14 @@ def text_outputs(notebook):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_alone_in_quick(name, tmp_path, colab):
-    frozen = name in read_frozen(ROOT)
     (tmp_path / "data").mkdir()
-    if name == "a1_part_3" and not frozen:
+    if name == "a1_part_3":
         draw_power(tmp_path / "data" / "household_power_consumption.txt")
     elif name == "a1_part_4":
         draw_tweets(tmp_path / "data")
         draw_vectors(tmp_path / "data" / "glove.6B.100d.txt")
     else:
-        write_stand_in(tmp_path / "data" / "cnn_dataset.zip", per_class=60 if frozen else 150)
+        write_stand_in(tmp_path / "data" / "cnn_dataset.zip", per_class=150)
     if "food" in NEEDS.get(name, ()):
         draw_food(tmp_path / "data" / "food11")
     status, errors, notebook = run_alone(name, tmp_path, colab)
@@ -139,9 +131,9 @@ def test_runs_alone_in_quick(name, tmp_path, colab):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [output for output in outputs if output.get("name") == "stderr"] == []
     assert "quick rehearsal" in text_outputs(notebook).lower()
-    results = results_of(name, tmp_path, notebook)
+    results = results_of(notebook)
     assert results, "its results are there"
-    for key in [key for key in results if key.endswith(".test_acc") and not frozen]:
+    for key in [key for key in results if key.endswith(".test_acc")]:
         model = key.removesuffix(".test_acc")
         if model == "squeezenet1_1":  # from random weights it stays near chance, too
             assert results[f"{model}.test_loss"] < 1.6, f"{model}: ln 4 is 1.4"
@@ -151,7 +143,7 @@ def test_runs_alone_in_quick(name, tmp_path, colab):
             assert results[f"{model}.test_loss"] < 1.2, f"{model}: ln 3 is 1.1"
         else:
             assert results[key] > 0.5, f"{model}: a quick run must learn something"
-    if "final.test_r2" in results and not frozen:
+    if "final.test_r2" in results:
         assert results["final.test_r2"] > results["persistence.test_r2"], "it learned something"
     written = {file.relative_to(tmp_path).parts[0] for file in tmp_path.rglob("*")}
     assert written - {"data"} == {f"{name}.ipynb", "out"}, "a quick run writes to out/ only"

@@ -24,7 +24,6 @@ from graded import (
     pdf,
     read,
     write,
-    write_frozen,
     write_project,
 )
 
@@ -230,19 +229,6 @@ def test_a_stale_notebook_is_refused(project):
     edit(project / "notebooks/a1_part_2.py", "measure(2)", "measure()")
     edit(project / "results/a1_part_2.json", "0.9876", "0.5")
     assert "source and results say" in refusal(project)[0]
-
-
-def test_a_frozen_notebook_is_packed_as_it_is_and_refused_once_it_is_changed(project):
-    (project / "notebooks/a1_part_2.py").unlink()
-    write_frozen(project)
-    path, *_ = pack.pack("final", ["alice"], root=project)
-    with zipfile.ZipFile(path) as archive:
-        assert archive.read("a1_part_2_alice.ipynb") == (project / "a1_part_2.ipynb").read_bytes()
-    path.unlink()
-    change(project, "measure()", lambda cell: cell.update(source="measure(2)"), "a1_part_2")
-    line, _ = refusal(project)
-    assert line.startswith("a1_part_2.ipynb: frozen, but its sha256 is not that of first_edition/")
-    assert line.endswith("git checkout a1_part_2.ipynb")
 
 
 def test_a_notebook_over_10_mb_is_refused(project):

@@ -14,7 +14,6 @@ from graded import (
     pdf,
     read,
     write,
-    write_frozen,
     write_project,
 )
 
@@ -142,14 +141,6 @@ def test_a_link_below_the_first_answer_is_no_map(project):
     rewrite(project, "# chalk line", table.lstrip("#\n") + "#\n# chalk line")
     found = rubric.problems(root=project)
     assert sum("the map does not link to it" in problem for problem in found) == 6, found
-
-
-def test_a_frozen_notebook_is_read_from_the_first_edition_and_needs_no_map(project):
-    write_frozen(project)
-    assert rubric.problems(root=project) == []
-    assert [part.exists for part in rubric.check(project)] == [True, True, True]
-    edit(project / "a1_part_2.ipynb", "rubric: II.1", "rubric: II.2")
-    assert "a1_part_2: II.1: no heading names it" in rubric.problems(root=project)
 
 
 def test_three_figures_are_counted(project):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from graded import edit, execute, write_frozen, write_project
+from graded import edit, execute, write_project
 
 from tools import look, rubric, site
-from tools.frozen import read_frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
@@ -209,17 +208,6 @@ def test_a_picture_that_is_no_output_stops_the_build(project, tmp_path):
         site.build(copy)
 
 
-def test_what_the_first_edition_hides_is_collapsed(tmp_path):
-    root = write_project(tmp_path)
-    write_frozen(root)
-    text = Page(site.build(root) / "a1_part_2.html").text
-    [(title, code)] = re.findall(
-        r'<details class="toolbox"><summary>(.*?)</summary>(.*?)</details>', text, re.DOTALL
-    )
-    assert title == "Measuring" and "measure_more" in code and "0.9876" not in code
-    assert 'id="II.1" href="index.html#II.1"' in text and "0.9876" in text
-
-
 def test_long_definitions_are_shown_on_demand_and_all_else_at_once():
     def shown(source):
         return site.source_html(nbformat.v4.new_code_cell(source))
@@ -294,7 +282,7 @@ MEASURE = """
 def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_nothing(
     small, whole
 ):
-    views, frozen = [(390, "light"), (390, "dark"), (1280, "light")], read_frozen(ROOT)
+    views = [(390, "light"), (390, "dark"), (1280, "light")]
     for folder in (small, whole):
         pages = sorted(folder.glob("*.html"))
         for (page, width, scheme), (seen, complaints) in look.browse(pages, views, MEASURE).items():
@@ -304,7 +292,7 @@ def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_
             assert seen["width"] == width or width > 390, where  # a desktop's scrollbar takes some
             assert seen["scrollWidth"] <= seen["width"], (where, seen["outside"])
             assert not seen["cutResults"], where
-            if width == 1280 and folder == whole and page.removesuffix(".html") not in frozen:
+            if width == 1280 and folder == whole:
                 assert not seen["scrolledCode"], f"{where}: code wider than the page"
             assert seen["drawn"] == seen["formulas"] and seen["understood"] and not seen["cut"], (
                 where

@@ -18,6 +18,16 @@ SOURCES, RESULTS = ROOT / "notebooks", ROOT / "results"
 MAX_REPORTED = 8
 
 
+def notebook_names(root=ROOT):
+    """All notebooks: those that have a source."""
+    return sorted(path.stem for path in (root / "notebooks").glob("*.py"))
+
+
+def source_of(name, root=ROOT):
+    """Path of a notebook's percent script, whether it exists or not."""
+    return root / "notebooks" / f"{name}.py"
+
+
 def digest(content):
     """Short hash of any JSON content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -10,7 +10,6 @@ import tokenize
 
 import nbformat
 
-from tools.frozen import read_frozen
 from tools.rubric import count_words, is_figure, outputs_of, split_headings
 
 LIMITS = {  # code lines, words of prose
@@ -34,7 +33,7 @@ OTHER_FILE = re.compile(
     r"|\b(?:wget|curl)\b.*\.py\b",
     re.MULTILINE,
 )
-OURS = {"a1", "tools", "first_edition"}
+OURS = {"a1", "tools"}
 HEADINGS = ["notebook", "code", "to figure", "longest cell", "columns", "words", "caption", "MB"]
 
 
@@ -236,15 +235,9 @@ def table(names, root):
             for key in ("code", "to_figure", "longest_cell", "columns", "words", "caption")
         ]
         row = [name, *(f"{value:,}" for value in row), f"{measures['bytes'] / 1e6:.1f}"]
-        if name in read_frozen(root):
-            rows.append([*row, "not yet"])
-        else:
-            code, words = LIMITS.get(name, LARGEST)
-            rows.append(
-                [*row[:1], f"{row[1]} of {code:,}", *row[2:5], f"{row[5]} of {words:,}", *row[6:]]
-            )
-            found += [
-                f"{name}: {problem}" for problem in problems(name, measures) + tricks(notebook)
-            ]
-    width = max(map(len, rows))
-    return [[*row, *[""] * (width - len(row))] for row in rows], found
+        code, words = LIMITS.get(name, LARGEST)
+        rows.append(
+            [*row[:1], f"{row[1]} of {code:,}", *row[2:5], f"{row[5]} of {words:,}", *row[6:]]
+        )
+        found += [f"{name}: {problem}" for problem in problems(name, measures) + tricks(notebook)]
+    return rows, found

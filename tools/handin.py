@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from tools import honesty, rubric
-from tools.frozen import read_frozen, source_of
+from tools.assemble import source_of
 from tools.prose import number_captions, read_results, render
 
 MAX_BYTES = 10_000_000  # ten points are lost with a larger file
@@ -158,7 +158,7 @@ def is_shown(number, percent, tokens):
 
 def citations_of(name, root):
     """{sentence as the deliverable has it: [(result, format)]} of our own source."""
-    if name in read_frozen(root) or not source_of(name, root).exists():
+    if not source_of(name, root).exists():
         return {}
     cells = rubric.read_script(source_of(name, root))
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import nbformat
 
-from tools.assemble import assemble, is_reported, read_script
+from tools.assemble import assemble, is_reported, read_script, source_of
 from tools.facts import derived_in, evaluate, names_in
-from tools.frozen import read_frozen, source_of
 from tools.prose import citations, read_results
 
 NUMBER = re.compile(
@@ -200,8 +199,7 @@ class Notebook:
         if cells is None:
             cells = nbformat.read(path, as_version=4).cells if path.exists() else []
         self.results, self.shown = read_results(root / "results", name), Shown(cells)
-        frozen = name in read_frozen(root)
-        self.derived = {} if frozen else derived_in(read_script(source_of(name, root)))
+        self.derived = derived_in(read_script(source_of(name, root)))
 
     def fault(self, key, form, where=None):
         """What is wrong with a citation of the result `key`; None where nothing is, or the build

@@ -4,13 +4,11 @@ python tools/nb.py build [NAME ...]        notebooks/NAME.py -> NAME.ipynb, self
 python tools/nb.py run [NAME ...]          execute into out/, the deliverables untouched
 python tools/nb.py run --full [NAME ...]   execute in full on the real data and write the deliverables
 python tools/nb.py check [NAME ...]        is every deliverable whole, fresh, true, and short enough?
-python tools/nb.py freeze NAME ...         put deliverables on the list of those that are not rewritten yet
 """
 
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,24 +25,16 @@ from tools.assemble import (  # noqa: E402
     carry_outputs,
     fill_reported,
     is_reported,
+    notebook_names,
     read_script,
     reported_in,
+    source_of,
     stamp_executed,
     was_edited,
 )
 from tools.check import check_notebook  # noqa: E402
 from tools.execute import CellFailed, execute  # noqa: E402
 from tools.facts import cited_by, derived_in, select, with_derived  # noqa: E402
-from tools.frozen import (  # noqa: E402
-    FLOAT32,
-    FOLDER,
-    freeze,
-    frozen_problems,
-    notebook_names,
-    read_frozen,
-    refuse_frozen,
-    source_of,
-)
 from tools.inline import BuildError  # noqa: E402
 from tools.prose import read_results  # noqa: E402
 from tools.stand_in import NOTE_FILE  # noqa: E402
@@ -79,7 +69,6 @@ def read_deliverable(path, force=False):
 
 def build(name, root=ROOT, force=False):
     """Write the deliverable from its source; outputs are kept where the code is unchanged."""
-    refuse_frozen(name, root)
     path = root / f"{name}.ipynb"
     old = read_deliverable(path, force)
     new = assemble(name, root / "notebooks", root / "results")
@@ -107,35 +96,19 @@ def results_of(name, facts, derived, root=ROOT):
 
 def run_copy(name, profile, root=ROOT):
     """Execute into out/; a row for the table: notebook, profile, data, seconds, headline metrics."""
-    out, folder = root / "out", root
+    out = root / "out"
     env = {"A1_PROFILE": profile, "A1_OUT": "out"}
     path = out / "results" / f"{name}.json"
     path.unlink(missing_ok=True)
-    if frozen := name in read_frozen(root):  # it writes its results itself
-        notebook = nbformat.read(root / f"{name}.ipynb", as_version=4)
-        if profile == "quick":
-            first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-            first.source = FLOAT32 + first.source
-            env["A1_OFFLINE"] = os.environ.get("A1_OFFLINE", "1")  # it draws what it does not find
-        else:  # its records lie with it
-            folder, env["A1_OUT"] = root / FOLDER, "../out"
-            shutil.copytree(root / "weights", out / "weights", dirs_exist_ok=True)
-            for variable, place in {"A1_DATA": "data", "A1_PRETRAINED": None}.items():
-                if place := os.environ.get(variable, place):
-                    env[variable] = str((root / place).resolve())
-    else:
-        notebook = assemble(name, root / "notebooks", root / "results", strict=False, facts=True)
-        derived = derived_in(notebook.cells)
-        if name in data.NEEDS:
-            env["A1_DATA"] = str(data.for_run(name).resolve())
+    notebook = assemble(name, root / "notebooks", root / "results", strict=False, facts=True)
+    derived = derived_in(notebook.cells)
+    if name in data.NEEDS:
+        env["A1_DATA"] = str(data.for_run(name).resolve())
     try:
-        seconds, facts = execute(notebook, name, folder, env)
+        seconds, facts = execute(notebook, name, root, env)
     finally:
-        for cell in notebook.cells[: 20 * frozen]:
-            cell.source = cell.source.removeprefix(FLOAT32)
         write_notebook(notebook, out / f"{name}.ipynb")
-    if not frozen:
-        write_results(results_of(name, facts, derived, root), path)
+    write_results(results_of(name, facts, derived, root), path)
     results = read_results(path.parent, name)
     measures = {"_acc": "{:.1%}", "_r2": "R2 {:.3f}"}
     headline = [
@@ -149,7 +122,6 @@ def run_copy(name, profile, root=ROOT):
 
 def run_full(name, root=ROOT, force=False):
     """Execute in full on the real data, write results/ and the deliverable."""
-    refuse_frozen(name, root)
     path, sources, results = root / f"{name}.ipynb", root / "notebooks", root / "results"
     read_deliverable(path, force)
     place = Path(os.environ.get("A1_DATA", root / "data")).expanduser()
@@ -175,8 +147,6 @@ def run_full(name, root=ROOT, force=False):
 
 def check(name, root=ROOT):
     """Is one deliverable whole, fresh and true? Its problems, each a sentence."""
-    if name in read_frozen(root):
-        return frozen_problems(name, root)
     path = root / f"{name}.ipynb"
     if not path.exists():
         return [f"not built: make full NOTEBOOKS={name}"]
@@ -222,7 +192,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["build", "run", "check", "freeze"])
+    parser.add_argument("action", choices=["build", "run", "check"])
     parser.add_argument("names", nargs="*", help="notebooks, such as a1_part_1; all by default")
     parser.add_argument("--full", action="store_true", help="run: write the deliverables")
     parser.add_argument(
@@ -235,15 +205,10 @@ def main():
         "--force", action="store_true", help="overwrite a deliverable that was edited"
     )
     options = parser.parse_intermixed_args()
-    there, frozen = notebook_names(), read_frozen()
-    if options.action == "freeze":
-        there = sorted(path.stem for path in ROOT.glob("a1_*.ipynb"))
+    there = notebook_names()
     names = [Path(name).stem for name in options.names] or there
     if unknown := [name for name in names if name not in there]:
         sys.exit(f"there is no notebook {', '.join(unknown)}; there are {', '.join(there)}")
-    writes = options.action == "build" or options.full
-    if writes and not options.names:
-        names = [name for name in names if name not in frozen]
     try:
         if options.action == "build":
             for name in names:
@@ -256,9 +221,6 @@ def main():
                 sep="\n",
             )
             sys.exit(bool(problems))
-        elif options.action == "freeze":
-            for name in options.names:
-                freeze(name)
         elif options.full:
             for name in names:
                 run_full(name, force=options.force)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from a1.files import atomic_write  # noqa: E402
 from tools import handin, rubric  # noqa: E402
-from tools.frozen import source_of  # noqa: E402
+from tools.assemble import source_of  # noqa: E402
 from tools.handin import MAX_BYTES  # noqa: E402
 from tools.prose import read_results  # noqa: E402
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import mean
 
 from tools.check import typed_numbers
-from tools.frozen import FOLDER, read_frozen
 from tools.prose import read_results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,14 +57,8 @@ def run_records(name, root):
     """Paths of the records of the runs behind a notebook, as its results name them."""
     results = read_results(root / "results", name)
     named = [value for key, value in results.items() if key.endswith(".run")]
-    if name in read_frozen(root):
-        stems = {*named, *results.get("study_runs", "").split()}
-        found = [
-            path for stem in stems for path in (root / FOLDER / "runs").glob(f"**/{stem}.json")
-        ]
-    else:
-        stems = set(results["runs"].split() if "runs" in results else named)
-        found = [root / "runs" / f"{stem}.json" for stem in stems]
+    stems = set(results["runs"].split() if "runs" in results else named)
+    found = [root / "runs" / f"{stem}.json" for stem in stems]
     return [path for path in found if path.exists()]
 
 

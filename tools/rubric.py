@@ -19,14 +19,12 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools.assemble import read_script  # noqa: E402
-from tools.frozen import read_frozen, source_of  # noqa: E402
+from tools.assemble import read_script, source_of  # noqa: E402
 from tools.inline import BuildError  # noqa: E402
 from tools.prose import PLACEHOLDER, number_captions, read_results, render  # noqa: E402
 
 MIN_WORDS = 30
 HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
-MARK = re.compile(r"<!--\s*rubric:(.*?)-->", re.DOTALL)  # of frozen notebooks
 ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 ITEM = re.compile(r"[IVXBT]+\.\w[\w.]*")  # what an item's id looks like
 NUMBERED = re.compile(
@@ -84,17 +82,15 @@ def read_rubric(root=ROOT):
 
 
 def ids_in(heading):
-    """Item ids of a heading: `<a id="I.2.5b"></a>`, or in a frozen notebook `<!-- rubric: I.2.5b,
-    I.2.5c -->`.
-    """
-    marked = [name.strip() for names in MARK.findall(heading) for name in names.split(",")]
-    return marked + list(filter(ITEM.fullmatch, ANCHOR.findall(heading)))
+    """Item ids of a heading: `<a id="I.2.5b"></a>`."""
+    return list(filter(ITEM.fullmatch, ANCHOR.findall(heading)))
 
 
 def without_marks(heading):
     """A heading's text without its item ids; other anchors stay."""
-    text = ANCHOR.sub(lambda anchor: "" if ITEM.fullmatch(anchor[1]) else anchor[0], heading)
-    return MARK.sub("", text).strip()
+    return ANCHOR.sub(
+        lambda anchor: "" if ITEM.fullmatch(anchor[1]) else anchor[0], heading
+    ).strip()
 
 
 def split_headings(text):
@@ -382,8 +378,7 @@ def check_notebook(coverage, items, root):
         )
         if marks.count(mark) > 1:
             coverage.gaps[mark].append("two headings name it")
-    if name not in read_frozen(root):
-        check_anchors(coverage, cells, found)
+    check_anchors(coverage, cells, found)
 
 
 def outline(path):

@@ -152,24 +152,16 @@ def render_markdown(text, renderer):
 
 
 def source_html(cell, opened=False):
-    """A code cell's source; what the first edition's notebooks hide, and what only defines functions
-    and classes at some length, is collapsed under its name, unless the code is what is asked for.
+    """A code cell's source; what only defines functions and classes at some length is collapsed
+    under their names, unless the code is what is asked for.
     """
     code = highlight(cell.source, PythonLexer(), LIGHT).strip()
     code = f'<div class="scroll source">{code}</div>'
-    tags, lines = cell.metadata.get("tags", []), cell.source.count("\n") + 1
-    title = re.match(r"# @title (.*)", cell.source)
-    if "toolbox" in tags:
-        name = title[1] if title else "Code"
-    elif "reported" in tags and lines > 40:
-        name = "Reported numbers"
-    elif lines > LONG_CODE and (defined := definitions(cell.source)):
-        name = f"Code of {', '.join(defined)}: {lines} lines"
-        if opened:
-            return code
-    else:
+    lines = cell.source.count("\n") + 1
+    if opened or lines <= LONG_CODE or not (defined := definitions(cell.source)):
         return code
-    return f'<details class="toolbox"><summary>{html.escape(name)}</summary>\n{code}\n</details>'
+    name = html.escape(f"Code of {', '.join(defined)}: {lines} lines")
+    return f"<details><summary>{name}</summary>\n{code}\n</details>"
 
 
 def definitions(source):
