@@ -32,3 +32,15 @@ def write_stand_in(path, per_class=12, seed=0):
     with tempfile.TemporaryDirectory() as folder:
         draw_photos(Path(folder), per_class, seed)
         shutil.make_archive(str(path.with_suffix("")), "zip", folder)
+
+
+def empty_machine(tmp_path, monkeypatch, module):
+    """An empty working folder and home, no A1_DATA, and for `module` Colab's disk in the folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("A1_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def moved(first, *more):
+        return Path(str(first).replace("/content", "colab", 1), *more)
+
+    monkeypatch.setattr(module, "Path", moved)

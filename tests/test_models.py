@@ -7,28 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from counted import count, of_type, on_meta
 from torch import nn
 
 from a1.models.resnet import BasicBlock, ResNet18
 from a1.models.vgg import INITS, VGG16C
 
 ROOT = Path(__file__).parents[1]
-
-
-def on_meta(make, *args, **options):
-    """A network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return make(*args, **options)
-
-
-def count(module):
-    """Its parameters."""
-    return sum(weight.numel() for weight in module.parameters())
-
-
-def of_type(module, kind):
-    """Its layers of a type."""
-    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def test_vgg16c_has_the_layers_of_column_c():

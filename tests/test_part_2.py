@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import count, of_type, on_meta
 from tiny import QUICK, TinyData, make_tiny
 from torch import nn
 from torchinfo import summary
@@ -23,22 +24,6 @@ from a1.setup import seed_everything
 from a1.train import train
 
 ROOT = Path(__file__).parents[1]
-
-
-def on_meta(make, *args, **options):
-    """A network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return make(*args, **options)
-
-
-def count(module):
-    """Its parameters."""
-    return sum(weight.numel() for weight in module.parameters())
-
-
-def of_type(module, kind):
-    """Its layers of a type."""
-    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 # ------------------------------------------------------------------ networks

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import write_stand_in
+from conftest import empty_machine, write_stand_in
 from PIL import Image
 
 from a1 import photos
@@ -36,11 +36,7 @@ PLAIN = RECIPE | {"batch_size": 16, "augment": []}
 @pytest.fixture(autouse=True)
 def fresh_machine(tmp_path, monkeypatch):
     """An empty working folder and home, no A1_DATA, and Colab's disk inside the folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("A1_DATA", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    moved = lambda first, *more: Path(str(first).replace("/content", "colab", 1), *more)  # noqa: E731
-    monkeypatch.setattr(photos, "Path", moved)
+    empty_machine(tmp_path, monkeypatch, photos)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import empty_machine
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
@@ -63,11 +64,7 @@ def text(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fresh_machine(tmp_path, monkeypatch):
     """An empty working folder and home, no A1_DATA, no internet, Colab's disk inside the folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("A1_DATA", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    moved = lambda first, *more: Path(str(first).replace("/content", "colab", 1), *more)  # noqa: E731
-    monkeypatch.setattr(power, "Path", moved)
+    empty_machine(tmp_path, monkeypatch, power)
 
     def offline(*_, **__):
         raise urllib.request.URLError("no internet")

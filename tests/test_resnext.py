@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torchvision
+from counted import count, of_type, on_meta
 from tiny import TinyData
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,22 +31,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def on_meta(make, **options):
-    """A network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return make(**options)
-
-
-def count(module):
-    """Its parameters."""
-    return sum(weight.numel() for weight in module.parameters())
-
-
-def of_type(module, kind):
-    """Its layers of a type."""
-    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def mult_adds(make, size, **options):
