@@ -70,7 +70,7 @@ def by_paths(block, x, concatenate=False):
     """A ResNeXtBlock in training, path by path: form (a), or, where the paths are concatenated
     before one common 1x1 convolution, (b) of Xie et al., 2017, figure 3."""
     bn1, bn2, paths = block.bn1, block.bn2, []
-    for own in torch.arange(block.conv2.in_channels).split(block.conv2.weight.shape[1]):
+    for own in torch.arange(len(bn1.weight), device=x.device).split(block.conv2.weight.shape[1]):
         out = F.conv2d(x, block.conv1.weight[own])
         out = F.relu(F.batch_norm(out, None, None, bn1.weight[own], bn1.bias[own], True))
         out = F.conv2d(out, block.conv2.weight[own], stride=block.conv2.stride, padding=1)
