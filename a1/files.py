@@ -5,6 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def data_places():
+    """Folders to look for data in: $A1_DATA (or where the file that it names lies), here, data/,
+    Colab's disk and Drive."""
+    named = Path(os.environ.get("A1_DATA", "").strip("\"' ") or "data").expanduser()
+    named = named.parent if named.is_file() else named
+    return [named, *map(Path, (".", "data", "/content", "/content/drive/MyDrive"))]
+
+
 @contextmanager
 def atomic_write(path):
     """Open a binary file that takes the name `path` only when the block has ended well."""

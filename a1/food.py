@@ -1,9 +1,7 @@
 """Photos of food for transfer learning: found, decoded, split, and given in batches."""
 
 import hashlib
-import os
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import v2
 
+from a1.files import data_places
 from a1.photos import PARTS, Classification, color_jitter, random_flip, unpack
 from a1.setup import DEVICE
 
@@ -21,9 +20,8 @@ FOLDERS = {"training": "train", "validation": "val", "evaluation": "test"}
 
 def find_food():
     """The folder that holds the parts: Food-11's, or else that of our subset of Food-101."""
-    named = os.environ.get("A1_DATA", "data")
-    for place in map(Path, (named, ".", "data", "/content", "/content/drive/MyDrive")):
-        found = place.expanduser().glob("[Ff]ood*1*")
+    for place in data_places():
+        found = place.glob("[Ff]ood*1*")
         for path in sorted(found, key=lambda path: "101" in path.name):
             folder = unpack(path) if path.suffix == ".zip" else path
             for train in (*folder.glob("train*/"), *sorted(folder.glob("[!.]*/train*/"))):
@@ -124,7 +122,7 @@ class FoodPhotos(Classification):
 
     def tiny(self):
         generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=generator)
-        parts = {"train": torch.arange(16), "val": torch.arange(16, 24)}
-        labels = torch.arange(24) % (int(self.y["train"].max()) + 1)
+        images = torch.randint(256, (18, 3, 64, 64), dtype=torch.uint8, generator=generator)
+        parts = {"train": torch.arange(10), "val": torch.arange(10, 18)}
+        labels = torch.arange(18) % (int(self.y["train"].max()) + 1)
         return FoodPhotos(images, labels, parts, "drawn", "cpu")

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from torchvision.io import ImageReadMode, decode_image, read_file
 
+from a1.files import data_places
 from a1.setup import DEVICE
 
 CLASSES = ("dogs", "food", "vehicles")
@@ -23,17 +25,17 @@ PARTS = ("train", "val", "test")
 def unpack(archive):
     """The folder that a zip's files were unpacked to, once: in data/ beside the notebook."""
     folder = Path("data", f"{archive.stem}-{archive.stat().st_size}")
-    if not folder.exists():
-        shutil.unpack_archive(archive, folder.with_name(f".{folder.name}"))  # a dot: not yet whole
-        os.replace(folder.with_name(f".{folder.name}"), folder)
+    with FileLock(f"{folder}.lock"):  # of two notebooks one unpacks, the other waits
+        if not folder.exists():
+            part = folder.with_name(f".{folder.name}")  # a dot: not yet whole
+            shutil.unpack_archive(archive, part)
+            os.replace(part, folder)
     return folder
 
 
 def find_photos():
     """{class: its folder}, found in $A1_DATA, here, in data/, on Colab's disk or Drive."""
-    named = os.environ.get("A1_DATA", "data")
-    for place in map(Path, (named, ".", "data", "/content", "/content/drive/MyDrive")):
-        place = place.expanduser()
+    for place in data_places():
         zips = map(unpack, sorted(place.glob("cnn_dataset*.zip")))
         for folder in chain([place / "cnn_dataset", place], zips):
             for inner in (folder, *sorted(folder.glob("[!.]*/"))):
@@ -130,7 +132,7 @@ class Photos(Classification):
     """Photos of each part on one device, and the batches made of them, at `size` pixels.
 
     images uint8 [N, 3, 64, 64]; labels int64 [N]; indices {part: int64}, a study's without test;
-    files: their hash. `tiny` draws 18 training images and eight others, on the CPU.
+    files: their hash. `tiny` draws ten training images and eight others, on the CPU.
     """
 
     def __init__(self, images, labels, indices, files, size=64, device=DEVICE):
@@ -162,6 +164,6 @@ class Photos(Classification):
 
     def tiny(self):
         generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (26, 3, 64, 64), dtype=torch.uint8, generator=generator)
-        parts = {"train": torch.arange(18), "val": torch.arange(18, 26)}
-        return Photos(images, torch.arange(26) % 3, parts, "drawn", self.size, "cpu")
+        images = torch.randint(256, (18, 3, 64, 64), dtype=torch.uint8, generator=generator)
+        parts = {"train": torch.arange(10), "val": torch.arange(10, 18)}
+        return Photos(images, torch.arange(18) % 3, parts, "drawn", self.size, "cpu")

@@ -17,7 +17,7 @@ RECIPE = (  # what may differ from run to run; lr: the highest; image_sizes: of 
     | {"augment": ["flip", "shift", "color"], "image_sizes": [], "amp": True, "seed": 0}
 )
 OPTIMIZERS = {
-    "sgd": partial(SGD, momentum=0.9, nesterov=True, fused=True),
+    "sgd": partial(SGD, momentum=0.9, nesterov=True),
     "adam": partial(Adam, fused=True),
     "adamw": partial(AdamW, fused=True),
     "rmsprop": RMSprop,

@@ -2,10 +2,8 @@
 
 import hashlib
 import html
-import os
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import train_test_split
 from torch.nn.utils.rnn import pad_sequence
 
+from a1.files import data_places
 from a1.photos import PARTS, Classification
 from a1.setup import DEVICE
 
@@ -33,9 +32,8 @@ PAD, UNKNOWN, MASK = 0, 1, 2  # numbers of no word, of any rare word, of a word 
 
 def find_file(name, source):
     """Path of a file in $A1_DATA, here, in data/, on Colab or Drive; else where to get it."""
-    named = os.environ.get("A1_DATA", "data")
-    for place in map(Path, (named, ".", "data", "/content", "/content/drive/MyDrive")):
-        path = place.expanduser() / name
+    for place in data_places():
+        path = place / name
         if path.exists():
             for note in path.parent.glob("STAND_IN.txt"):
                 print(note.read_text())
@@ -236,9 +234,9 @@ class Tweets(SoftTargets):
 
     def tiny(self):
         draw = torch.Generator().manual_seed(0)
-        x = torch.randint(MASK + 1, 30, (36, 12), generator=draw)
-        x[torch.arange(12) >= torch.randint(1, 13, (36, 1), generator=draw)] = PAD
-        x = {"train": x[:18], "val": x[18:26], "other": x[26:]}
+        x = torch.randint(MASK + 1, 30, (28, 12), generator=draw)
+        x[torch.arange(12) >= torch.randint(1, 13, (28, 1), generator=draw)] = PAD
+        x = {"train": x[:10], "val": x[10:18], "other": x[18:]}
         y = {part: torch.arange(len(x[part])) % 3 for part in ("train", "val")}
         drawn = {part: torch.rand(len(x[part]), 3, generator=draw) for part in ("train", "other")}
         return Tweets(x, y, {p: F.normalize(share, 1, 1) for p, share in drawn.items()}, {}, "cpu")

@@ -206,6 +206,7 @@ for key, (_, row) in zip(keys, costs.iterrows()):
 # Photos, split, augmentation and training loop are Part I's, from the same code and seed, and are explained there. The next cells can be skipped at first.
 
 # %%
+from a1.files import data_places
 from a1.photos import CLASSES, PARTS, unpack, find_photos, load_photos
 
 # %%
@@ -232,7 +233,7 @@ from a1.train import train
 
 # %%
 from a1.files import atomic_write
-from a1.records import TOLERANCE, probe
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
 from a1.records import differs, read, find

@@ -80,6 +80,7 @@ seed_everything(0)
 # ## The photos
 
 # %%
+from a1.files import data_places
 from a1.photos import PARTS, unpack
 from a1.food import FOLDERS, find_food
 
@@ -224,7 +225,7 @@ from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
 from a1.train import train
 
 # %%
-from a1.records import TOLERANCE, probe, differs
+from a1.records import TOLERANCE, FAINT, probe, differs
 
 # %%
 from a1.files import atomic_write
@@ -246,7 +247,6 @@ from a1.models.transfer import adamw_by_share, cycle_by_group
 from a1.studies import run_study
 
 OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_group
-TOLERANCE |= {"gradients": 1e9, "moved": 1e9}  # rounding noise for biases before a batch norm
 
 # %%
 from a1.food import share_of

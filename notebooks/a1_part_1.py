@@ -89,6 +89,7 @@ seed_everything(0)
 # training on them.
 
 # %%
+from a1.files import data_places
 from a1.photos import CLASSES, unpack, find_photos, load_photos
 
 # %%
@@ -275,7 +276,7 @@ from a1.train import train
 # network, loss or augmentation by what four steps do to a few drawn images. The next five cells can be skipped at first.
 
 # %%
-from a1.records import TOLERANCE, probe, differs
+from a1.records import TOLERANCE, FAINT, probe, differs
 
 # %%
 from a1.files import atomic_write

@@ -81,6 +81,7 @@ seed_everything(0)
 # Part I's photos, split, standardisation and augmentation, from the same functions and the same seed; Part I explains them.
 
 # %%
+from a1.files import data_places
 from a1.photos import CLASSES, unpack, find_photos, load_photos
 
 # %%
@@ -171,7 +172,7 @@ from a1.train import train
 # Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next five cells can be skipped.
 
 # %%
-from a1.records import TOLERANCE, probe, differs
+from a1.records import TOLERANCE, FAINT, probe, differs
 
 # %%
 from a1.files import atomic_write

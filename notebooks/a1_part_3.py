@@ -88,7 +88,7 @@ seed_everything(0)
 # ### 1.1 Loading and main statistics <a id="III.1.1"></a>
 
 # %%
-from a1.files import atomic_write
+from a1.files import atomic_write, data_places
 from a1.photos import PARTS
 from a1.power import VARIABLES, UCI, URL, STEP, DAY, WEEK
 
@@ -461,7 +461,7 @@ from a1.train import train
 # As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next six cells can be skipped at first.
 
 # %%
-from a1.records import TOLERANCE, probe, differs
+from a1.records import TOLERANCE, FAINT, probe, differs
 
 # %%
 from a1.records import read, find

@@ -99,6 +99,7 @@ seed_everything(0)
 # "later" became "Late Flightr".
 
 # %%
+from a1.files import data_places
 from a1.tweets import SENTIMENTS, KAGGLE, GLOVE, REPLACED, find_file, read_tweets, clean
 
 # %%
@@ -458,7 +459,7 @@ print(summary(make_baseline(), input_data=x, device="cpu", col_names=columns, ve
 from a1.train import train
 
 # %%
-from a1.records import TOLERANCE, probe, differs
+from a1.records import TOLERANCE, FAINT, probe, differs
 
 # %%
 from a1.files import atomic_write

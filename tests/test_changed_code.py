@@ -179,7 +179,7 @@ def test_an_edit_that_changes_what_is_computed_is_noticed_and_no_other(
     else:
         why, trained = said
         assert record is None and trained == f"{name}: no record, training now (run 1 of 1)"
-        assert why.startswith(f"runs/{name}.json is not used: other code made it: four steps on")
+        assert why.startswith(f"runs/{name}.json is not used: other code made it: eight steps on")
 
 
 def test_a_library_that_prints_a_layer_otherwise_changes_nothing(source, run, monkeypatch):

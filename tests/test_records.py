@@ -116,7 +116,7 @@ CHANGED = {
     "recipe": ({"recipe": QUICK | {"lr": 0.06}}, "its recipe has lr 0.05, this one 0.06"),
     "files": ({"data": TinyData(1)}, "its data has files drawn 0, this one drawn 1"),
     "split": ({"data": TinyData(0, ("train", "val"))}, "this one train+val"),
-    "network": ({"make_model": partial(make_tiny, 7)}, "other code made it: four steps on drawn"),
+    "network": ({"make_model": partial(make_tiny, 7)}, "other code made it: eight steps on drawn"),
     "dropout": ({"make_model": partial(make_tiny, 6, 0.4)}, "other code made it"),
 }
 

@@ -74,7 +74,7 @@ def vgg_deep():
     """Part II: plain SGD, nothing that regularises."""
     from a1.models.vgg_deep import VGGDeep
 
-    OPTIMIZERS["plain_sgd"] = partial(SGD, fused=True)
+    OPTIMIZERS["plain_sgd"] = SGD
     recipe = RECIPE | {"batch_size": 64, "optimizer": "plain_sgd", "schedule": "constant"}
     recipe |= {"weight_decay": 0, "label_smoothing": 0, "lr": 0.03}
     recipe |= {"epochs": 16, "image_sizes": [32] * 10 + [48] * 4}
