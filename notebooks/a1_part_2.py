@@ -251,10 +251,9 @@ def plot_curves(histories, grows=()):
     for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
         for net, some in histories.items():
             for part, style in (("train", "--"), ("val", "-")):
-                curves = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
-                ax.plot(curves.mean(), style, color=COLORS[net], label=f"{NAMES[net]}, {part}")
-                low, high, band = curves.min(), curves.max(), {"fc": COLORS[net], "alpha": 0.15}
-                ax.fill_between(curves.columns, low, high, **band)
+                seeds = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
+                ax.plot(seeds.mean(), style, color=COLORS[net], label=f"{NAMES[net]}, {part}")
+                ax.fill_between(seeds.columns, seeds.min(), seeds.max(), fc=COLORS[net], alpha=0.15)
         for epoch in grows:
             ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
         ax.axhline(chance, color="gray", lw=1, ls=":")
@@ -308,11 +307,7 @@ derived = {"deep.gap": "100 * (vgg_deep.train_acc - vgg_deep.test_acc)"}
 # The assignment registers `register_full_backward_hook` on `layer.weight`. That method belongs to modules; a weight is a tensor and has none:
 
 # %%
-weight = nn.Conv2d(3, 8, 3).weight
-try:
-    weight.register_full_backward_hook(print)
-except AttributeError as error:
-    print("AttributeError:", error)
+hasattr(nn.Conv2d(3, 8, 3).weight, "register_full_backward_hook")
 
 # %% [markdown]
 # On the *module* the hook exists, but its `grad_output` is the gradient of the layer's **output**, another quantity (3 (c) shows how different). What is meant is `Tensor.register_hook` on the weight: it
@@ -391,9 +386,8 @@ for start in ("default", "he"):
     phases[TITLES[start], "last 50"] = norms[start].iloc[-10:].mean()
 phases = pd.DataFrame(phases)
 display(phases.loc[["conv1", "conv2", "conv5", "conv8", "conv17", "fc3"]].map(digits))
-TITLES["default-float32"] = "the same, float32"
-end = pd.DataFrame(ends).loc[["train_loss", "train_acc", "val_loss", "val_acc"]].T
-end.rename(TITLES).round(4)
+last = pd.DataFrame(ends).T[["train_loss", "train_acc", "val_loss", "val_acc"]]
+last.rename(TITLES | {"default-float32": "the same, float32"}).round(4)
 
 # %% [markdown]
 # **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale.
@@ -557,13 +551,12 @@ part_1 = {
     name: train_once(f"{name}/seed0", make, first | {"lr": lr if FULL else 0.001}, data)
     for name, (make, lr) in made.items()
 }
-rows = {("VGG-Deep", "plain SGD"): deep, ("VGG-16C", "plain SGD"): plain}
-rows |= {(NAMES[net], "Part I's"): run for net, run in part_1.items()}
-table = {}
-for row, run in rows.items():
-    table[row] = {"epochs": len(run["history"]), "rate": run["recipe"]["lr"]}
-    table[row] |= {k: run["metrics"][k] for k in ("train_loss", "train_acc", "val_loss", "val_acc")}
-pd.DataFrame(table).T.astype({"epochs": int}).round(4)
+four = {"VGG-Deep, plain SGD": deep, "VGG-16C, plain SGD": plain}
+four |= {f"{NAMES[net]}, Part I's": run for net, run in part_1.items()}
+table = pd.DataFrame([run["metrics"] for run in four.values()], list(four)).round(4)
+table["epochs"] = [len(run["history"]) for run in four.values()]
+table["rate"] = [run["recipe"]["lr"] for run in four.values()]
+table[["epochs", "rate", "train_loss", "train_acc", "val_loss", "val_acc"]]
 
 # %% [markdown]
 # At full width, on seven times as many photos, the price is smaller. With the recipe held fixed but for the rate, **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
@@ -653,8 +646,7 @@ from a1.models.small import ACTIVATIONS, POOLS, SmallVGG
 
 # %%
 VARIANTS = {"base": {}, "5x5": {"kernel_size": 5}, "7x7": {"kernel_size": 7}}
-VARIANTS |= {"5x5_narrow": {"kernel_size": 5, "width": 0.58}}
-VARIANTS |= {"7x7_narrow": {"kernel_size": 7, "width": 0.40}}
+VARIANTS |= {f"{k}x{k}_narrow": {"kernel_size": k, "width": w} for k, w in ((5, 0.58), (7, 0.4))}
 VARIANTS |= {name: {"pointwise": name} for name in ("added", "bottleneck")}
 VARIANTS |= {"average": {"pool": "avg"}}
 VARIANTS |= {name: {"activation": name} for name in ("leaky_relu", "elu", "gelu")}
@@ -671,40 +663,36 @@ best = search.loc[search.groupby("name", sort=False)["val_acc"].idxmax()].set_in
 runs = run_study("small", {label: tried[label] for label in best["variant"]}, SEEDS, small_data)
 runs["name"] = runs["variant"].str.split("-").str[0]
 accs = runs.groupby("name", sort=False)["val_acc"].apply(list)
-others = accs.drop("base")
 with warnings.catch_warnings(action="ignore"):  # the seeds of a rehearsal may agree exactly
-    found = dunnett(*others, control=accs["base"], random_state=0)
-p_values = dict(zip(others.index, found.pvalue))
+    found = dunnett(*accs.drop("base"), control=accs["base"], random_state=0)
+p_values = dict(zip(accs.index.drop("base"), found.pvalue))
 error = 100 * (2 * runs.groupby("name")["val_acc"].var().mean() / len(SEEDS)) ** 0.5
 print(f"{len(small_data.y['train']):,} photos; standard error of a difference {error:.2f} points")
 
 
 # %%
-def compare(names):
-    """Dots and a table of some variants {name: label}: means over the seeds, and their cost."""
+def compare(names, cost=True):
+    """Dots and a table of some variants {name: label}: means over the seeds; cost, or speed."""
     some = runs[runs["name"].isin(names)]
     ax = plt.figure(figsize=(6, 0.25 * len(names) + 0.7)).gca()
     sns.stripplot(x=some["val_acc"], y=some["name"].map(names), jitter=False, ax=ax)
     ax.set(xlabel="validation accuracy, a dot a seed", ylabel="")
     ax.locator_params(axis="x", nbins=6)
     plt.show()
-    groups, reached = some.groupby("name", sort=False), 0.75 if FULL else 0.3
-    epochs = some["history"].map(lambda h: h["epoch"][h["val_acc"] >= reached].min())
+    groups = some.groupby("name", sort=False)
     table = groups[["val_acc", "train_acc"]].mean().round(4)
     table.insert(1, "sd", groups["val_acc"].std().round(4))
     table["p"] = [f"{p_values[name]:.3f}" if name in p_values else "" for name in table.index]
     table["rate"] = best["lr"]
-    table["epochs to 75%"] = epochs.groupby(some["name"]).mean().round(1)
-    for name in names:
+    if not cost:
+        reached = 0.75 if FULL else 0.3
+        epochs = some["history"].map(lambda h: h["epoch"][h["val_acc"] >= reached].min())
+        table["epochs to 75%"] = epochs.groupby(some["name"]).mean().round(1)
+    for name in names if cost else ():
         info = summary(SmallVGG(**VARIANTS[name]), (1, 3, 32, 32), verbose=0)
-        convs = SmallVGG(**VARIANTS[name]).features.parameters()
-        table.loc[name, "conv weights"] = f"{sum(w.numel() for w in convs):,}"
-        table.loc[name, "weights"] = f"{info.total_params:,}"
+        table.loc[name, "conv weights"] = f"{info.summary_list[1].num_params:,}"
         table.loc[name, "M multiply-adds"] = round(info.total_mult_adds / 1e6, 1)
     return table.rename(names).rename_axis(None)
-
-
-COSTS = ["conv weights", "weights", "M multiply-adds"]
 
 
 # %% tags=["facts"]
@@ -716,10 +704,10 @@ facts = {"small.photos": len(small_data.y["train"]), "small.error": float(f"{err
 # A larger kernel sees further and costs more. To tell the two apart, 5x5 and 7x7 also come *narrow*, with as many multiply-adds as 3x3.
 
 # %%
-names = {"base": "3x3", "5x5": "5x5", "7x7": "7x7"}
-kernels = compare(names | {"5x5_narrow": "5x5 narrow", "7x7_narrow": "7x7 narrow"})
+names = {"base": "3x3"} | {name: name.replace("_", " ") for name in VARIANTS if name[0] in "57"}
+kernels = compare(names)
 kernels["sees, pixels"] = [4 + 7 * (int(label[0]) - 1) for label in kernels.index]
-kernels.drop(columns=["epochs to 75%", "weights"])
+kernels
 
 # %% [markdown]
 # **Figure {{fig:kernels}}.** Validation accuracy by kernel size.
@@ -745,12 +733,12 @@ facts |= {f"p.{key}": float(kernels.loc[name, "p"]) for key, name in keys.items(
 
 # %%
 pointwise = compare({"base": "none", "added": "added", "bottleneck": "bottleneck"})
-pointwise.drop(columns="epochs to 75%")
+pointwise
 
 # %% [markdown]
 # **Figure {{fig:pointwise}}.** Validation accuracy without and with 1x1 convolutions.
 #
-# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions do not touch.
+# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Most weights sit in the first linear layer (2,048 inputs, 128 outputs), which 1x1 convolutions do not touch.
 #
 # **The added layers gain nothing**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
 
@@ -764,7 +752,6 @@ facts |= {
 for key, name in (("base", "none"), ("bottleneck", "bottleneck")):
     facts[f"pw.{key}_convs"] = int(pointwise.loc[name, "conv weights"].replace(",", ""))
     facts[f"pw.{key}_mults"] = float(pointwise.loc[name, "M multiply-adds"])
-facts["pw.base_weights"] = int(pointwise.loc["none", "weights"].replace(",", ""))
 derived = {
     "pw.saved": "1 - pw.bottleneck_convs / pw.base_convs",
     "pw.cheaper": "1 - pw.bottleneck_mults / pw.base_mults",
@@ -777,17 +764,16 @@ derived = {
 # Both halve the resolution. The maximum keeps a filter's strongest answer, wherever in the window it was, and hands its gradient to that one position; the average keeps the mean and spreads the gradient over all four.
 
 # %%
-pooling = compare({"base": "max", "average": "average"})
-pooling.drop(columns=[*COSTS, "epochs to 75%"])
+pooling = compare({"base": "max", "average": "average"}, cost=False)
+pooling
 
 # %% [markdown]
 # **Figure {{fig:pooling}}.** Validation accuracy by pooling.
 #
 # Max pooling is ahead, {{pool.max:.1%}} to {{pool.avg:.1%}}, in validation and in training ({{pool.max_train:.1%}} and {{pool.avg_train:.1%}}), but three seeds do not settle it (p = {{p.average:.2f}}).
 #
-# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them.
-#
-# Where position matters (segmentation, detection, reading) both throw it away, and strided convolutions or no reduction serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
+# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them. Where position matters
+# (segmentation, reading) both throw it away, and strided convolutions serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
 
 # %% tags=["facts"]
 facts = {
@@ -826,7 +812,7 @@ def silent_after(data, variant, lr, network):
 
 
 names = {"base": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
-activations = compare(names)
+activations = compare(names, cost=False)
 counted = [cell for cell in cells if cell[0] == "base"]
 counted += [(name, float(best.loc[name, "lr"])) for name in names if name != "base"]
 silent = {}
@@ -835,7 +821,7 @@ for name, lr in counted:
     config["network"] = fingerprint(partial(SmallVGG, **VARIANTS[name]))
     made_by = (silent_after, small_data, (silent_units, train))
     silent[name, lr] = compute_once(f"silent/{name}-{lr}", *made_by, **config)
-display(activations.drop(columns=COSTS))
+display(activations)
 units = sum(layer.out_features for layer in SmallVGG().classifier[1:2]) + 32 + 64 + 128
 print(f"silent units of {units}, seed 0, by activation and rate")
 pd.Series(silent, dtype=object).unstack(fill_value="").rename(names)
@@ -878,8 +864,8 @@ rows = {}
 for ax, (net, (make, _)) in zip(axes, made.items()):
     seed_everything(0)
     fresh = next(iter(make().parameters())).detach()  # the seed gives the start back
-    config = {"net": net, "run": part_1[net]["date"]}
-    trained = compute_once(f"first_layer/{net}", first_layer, data, **config)
+    run = part_1[net]["date"]
+    trained = compute_once(f"first_layer/{net}", first_layer, data, net=net, run=run)
     trained = torch.tensor(trained).view_as(fresh)
     scaled = 0.5 + 0.5 * trained / trained.abs().amax((1, 2, 3), keepdim=True)
     grid = F.pad(scaled, (0, 1, 0, 1), value=1.0).unflatten(0, (-1, 8)).permute(0, 3, 1, 4, 2)
@@ -930,15 +916,13 @@ for net in made:
 rows = {}
 for name, make in {"vgg16c": make_vgg, "vgg_deep": make_deep, "resnet18": make_resnet}.items():
     info = summary(make(), (1, 3, 64, 64), verbose=0)
-    linear = [m for m in make().modules() if isinstance(m, nn.Linear)]
-    in_linear = sum(weight.numel() for m in linear for weight in m.parameters())
+    in_linear = sum(weight.numel() for weight in make().classifier.parameters())
     rows[NAMES[name]] = {
         "parameters": f"{info.total_params:,}",
         "in linear layers": f"{in_linear / info.total_params:.0%}",
         "M multiply-adds a photo": f"{info.total_mult_adds / 1e6:,.0f}",
         "weights, gradients, momentum, MB": f"{3 * info.total_param_bytes / 1e6:,.0f}",
         "outputs of a photo, MB": f"{info.total_output_bytes / 1e6:.2f}",
-        "outputs of 128 photos, MB": f"{128 * info.total_output_bytes / 1e6:,.0f}",
     }
 pd.DataFrame(rows).T
 
