@@ -443,10 +443,8 @@ for ax, (signal, title) in zip(axes, SIGNALS.items()):
     ax.set(xlabel="layer (18 to 20: linear)", title=title, xticks=(1, 5, 9, 13, 17))
 axes[0].legend(title="start")
 plt.show()
-first, last = (
-    pd.DataFrame({TITLES[s]: flows["vgg_deep", s].loc[layer, [*SIGNALS]] for s in STARTS}).T
-    for layer in ("conv1", "conv17")
-)
+tables = pd.concat({TITLES[s]: flows["vgg_deep", s][[*SIGNALS]] for s in STARTS})
+first, last = tables.xs("conv1", level=1), tables.xs("conv17", level=1)
 ratio = {"conv1": first, "conv17 / conv1": last / first}
 pd.concat(ratio, axis=1).rename(columns=SIGNALS).map(digits)
 
@@ -680,7 +678,7 @@ def compare(names, cost=True):
     ax.locator_params(axis="x", nbins=6)
     plt.show()
     groups = some.groupby("name", sort=False)
-    table = groups[["val_acc", "train_acc"]].mean().round(4)
+    table = groups[["val_acc", "train_acc"]].mean().round(4).set_axis(["val", "train"], axis=1)
     table.insert(1, "sd", groups["val_acc"].std().round(4))
     table["p"] = [f"{p_values[name]:.3f}" if name in p_values else "" for name in table.index]
     table["rate"] = best["lr"]
@@ -691,6 +689,7 @@ def compare(names, cost=True):
     for name in names if cost else ():
         info = summary(SmallVGG(**VARIANTS[name]), (1, 3, 32, 32), verbose=0)
         table.loc[name, "conv weights"] = f"{info.summary_list[1].num_params:,}"
+        table.loc[name, "weights"] = f"{info.total_params:,}"
         table.loc[name, "M multiply-adds"] = round(info.total_mult_adds / 1e6, 1)
     return table.rename(names).rename_axis(None)
 
@@ -707,7 +706,7 @@ facts = {"small.photos": len(small_data.y["train"]), "small.error": float(f"{err
 names = {"base": "3x3"} | {name: name.replace("_", " ") for name in VARIANTS if name[0] in "57"}
 kernels = compare(names)
 kernels["sees, pixels"] = [4 + 7 * (int(label[0]) - 1) for label in kernels.index]
-kernels
+kernels.drop(columns="weights")
 
 # %% [markdown]
 # **Figure {{fig:kernels}}.** Validation accuracy by kernel size.
@@ -720,7 +719,7 @@ kernels
 
 # %% tags=["facts"]
 keys = {"base": "3x3", "k5": "5x5", "k7": "7x7", "k5n": "5x5 narrow", "k7n": "7x7 narrow"}
-facts = {f"small.{key}": float(kernels.loc[name, "val_acc"]) for key, name in keys.items()}
+facts = {f"small.{key}": float(kernels.loc[name, "val"]) for key, name in keys.items()}
 facts |= {f"field.{key}": int(kernels.loc[name, "sees, pixels"]) for key, name in keys.items()}
 facts |= {f"mults.{key}": float(kernels.loc[name, "M multiply-adds"]) for key, name in keys.items()}
 facts |= {f"p.{key}": float(kernels.loc[name, "p"]) for key, name in keys.items() if key != "base"}
@@ -738,20 +737,21 @@ pointwise
 # %% [markdown]
 # **Figure {{fig:pointwise}}.** Validation accuracy without and with 1x1 convolutions.
 #
-# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Most weights sit in the first linear layer (2,048 inputs, 128 outputs), which 1x1 convolutions do not touch.
+# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions do not touch.
 #
 # **The added layers gain nothing**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
 
 # %% tags=["facts"]
-facts = {f"small.{name}": float(pointwise.loc[name, "val_acc"]) for name in ("added", "bottleneck")}
+facts = {f"small.{name}": float(pointwise.loc[name, "val"]) for name in ("added", "bottleneck")}
 facts |= {f"p.{name}": float(pointwise.loc[name, "p"]) for name in ("added", "bottleneck")}
 facts |= {
-    "pw.added_train": float(pointwise.loc["added", "train_acc"]),
-    "pw.base_train": float(pointwise.loc["none", "train_acc"]),
+    "pw.added_train": float(pointwise.loc["added", "train"]),
+    "pw.base_train": float(pointwise.loc["none", "train"]),
 }
 for key, name in (("base", "none"), ("bottleneck", "bottleneck")):
     facts[f"pw.{key}_convs"] = int(pointwise.loc[name, "conv weights"].replace(",", ""))
     facts[f"pw.{key}_mults"] = float(pointwise.loc[name, "M multiply-adds"])
+facts["pw.base_weights"] = int(pointwise.loc["none", "weights"].replace(",", ""))
 derived = {
     "pw.saved": "1 - pw.bottleneck_convs / pw.base_convs",
     "pw.cheaper": "1 - pw.bottleneck_mults / pw.base_mults",
@@ -777,12 +777,12 @@ pooling
 
 # %% tags=["facts"]
 facts = {
-    "pool.max": float(pooling.loc["max", "val_acc"]),
-    "pool.avg": float(pooling.loc["average", "val_acc"]),
+    "pool.max": float(pooling.loc["max", "val"]),
+    "pool.avg": float(pooling.loc["average", "val"]),
 }
 facts |= {
-    "pool.max_train": float(pooling.loc["max", "train_acc"]),
-    "pool.avg_train": float(pooling.loc["average", "train_acc"]),
+    "pool.max_train": float(pooling.loc["max", "train"]),
+    "pool.avg_train": float(pooling.loc["average", "train"]),
 }
 facts["p.average"] = float(pooling.loc["average", "p"])
 
@@ -836,7 +836,7 @@ pd.Series(silent, dtype=object).unstack(fill_value="").rename(names)
 
 # %% tags=["facts"]
 keys = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
-facts = {f"act.{key}": float(activations.loc[name, "val_acc"]) for key, name in keys.items()}
+facts = {f"act.{key}": float(activations.loc[name, "val"]) for key, name in keys.items()}
 facts |= {
     f"act.{key}_epochs": float(activations.loc[name, "epochs to 75%"]) for key, name in keys.items()
 }
