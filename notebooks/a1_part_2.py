@@ -481,9 +481,9 @@ derived = {
 
 # %%
 best = depth.loc[depth.groupby(["net", "start"], sort=False)["val_acc"].idxmax()]
-table = best.pivot(index="net", columns="start", values=["val_acc", "lr"]).loc[list(NETS)]
+table = best.pivot(index="net", columns="start", values=["val_acc", "lr"]).astype(float)
 columns = [(measure, start) for measure in ("val_acc", "lr") for start in STARTS]
-table[columns].rename(index=NAMES, columns=TITLES | {"lr": "rate"}).round(4)
+table.loc[list(NETS), columns].rename(index=NAMES, columns=TITLES | {"lr": "rate"}).round(4)
 
 # %% [markdown]
 # One seed each, so a few points mean nothing. *At equal start* depth decides from Xavier's only: VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
@@ -859,7 +859,7 @@ def first_layer(data, net, run):
     return [float(f"{value:.3g}") for value in kernels]
 
 
-_, axes = plt.subplots(1, 2, figsize=(6.5, 3.3))
+_, axes = plt.subplots(1, 2, figsize=(5.8, 2.9))
 rows = {}
 for ax, (net, (make, _)) in zip(axes, made.items()):
     seed_everything(0)
