@@ -247,7 +247,7 @@ from a1.evaluate import metrics_table
 def plot_curves(histories, grows=()):
     """Loss and accuracy per epoch of {net: histories of its seeds}: means, and bands from the
     lowest to the highest; chance is dotted, and so are epochs after which the photos grow."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 2.8))
+    _, axes = plt.subplots(1, 2, figsize=(9, 2.6))
     for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
         for net, some in histories.items():
             for part, style in (("train", "--"), ("val", "-")):
@@ -361,7 +361,7 @@ def digits(x):
 
 def plot_norms(layers, colors, **options):
     """Gradient norms over time, a line a layer, averaged over 20 steps; a panel a start."""
-    fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), **options)
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3), **options)
     for ax, start in zip(axes, ("default", "he")):
         table = norms[start]
         table[layers].rolling(4, min_periods=1).mean().plot(ax=ax, color=colors, legend=False)
@@ -502,8 +502,8 @@ facts = {
 #
 # ### 4 (a) Training curves <a id="II.4a"></a>
 #
-# Part I trained its two networks for 20 epochs with momentum, one cycle, decay and smoothing, so its curves cannot be set beside VGG-Deep's. Full-size runs of all three under one recipe were beyond our computer, so these curves
-# are of the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
+# Part I's curves come from another recipe (20 epochs, momentum, one cycle, decay, smoothing) and cannot be set beside VGG-Deep's; full-size runs of all three under one recipe were beyond our computer. So
+# these are the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
 
 # %%
 thin = {n: partial(NETS[n], init="he", width=16 if n == "resnet18" else 0.25) for n in NETS}

@@ -763,8 +763,8 @@ change.round(2).rename("points").to_frame().T
 # %% [markdown]
 # **Figure {{fig:ablation}}.** Validation accuracy when one ingredient is taken away or exchanged: one seed, less the mean of all ingredients' two seeds.
 #
-# In points, without GloVe's vectors {{without.random_vectors:+.1f}}, with the last states alone {{without.last_states:+.1f}}, in one direction {{without.one_direction:+.1f}}: the first is beyond chance, the second nearly. **A GRU equals the LSTM** ({{without.gru:+.1f}}). What was expected to help does not show on this schedule: without the other tweets {{without.no_other_tweets:+.1f}}, with one layer
-# instead of three {{without.one_layer:+.1f}}, without the teacher {{without.no_teacher:+.1f}}. One seed tells little (over full runs seeds differ by {{improved.sd_val_acc:.1%}}), so differences of half a point are none; but three layers and distillation are here because they were planned, not because they paid.
+# In points, without GloVe's vectors {{without.random_vectors:+.1f}}, with the last states alone {{without.last_states:+.1f}}, in one direction {{without.one_direction:+.1f}}: the first is beyond chance, the second nearly. **A GRU equals the LSTM** ({{without.gru:+.1f}}). Three others do not help on this schedule: without the other tweets {{without.no_other_tweets:+.1f}}, with one layer
+# instead of three {{without.one_layer:+.1f}}, without the teacher {{without.no_teacher:+.1f}}, as much as pooling gives. One seed tells little (over full runs seeds differ by {{improved.sd_val_acc:.1%}}), so half a point is nothing; but three layers and distillation are here because they were planned, not because they paid.
 #
 # What did not make it into the network, in an earlier version with one recurrent layer or while this one was made:
 #
@@ -1045,7 +1045,7 @@ if network:
 #
 # ### 4.2 Results
 #
-# The improved network is right on {{improved.mean_test_acc:.1%}} (macro-F1 {{improved.mean_test_macro_f1:.3f}}), the baseline on {{baseline.mean_test_acc:.1%}} ({{baseline.mean_test_macro_f1:.3f}}), the support vector machine on {{tfidf_svm.test_acc:.1%}} ({{tfidf_svm.test_macro_f1:.3f}}). So recurrence with knowledge from elsewhere makes up for what the baseline lacks against a linear model and goes no further; the errors that are left lie
+# Recurrence with knowledge from elsewhere makes up for what the baseline lacks against a linear model and goes no further: test accuracy {{baseline.mean_test_acc:.1%}} (baseline), {{improved.mean_test_acc:.1%}} (improved), {{tfidf_svm.test_acc:.1%}} (support vector machine). The errors that are left lie
 # where annotators disagree: {{divided:.1%}} right there, {{unanimous:.1%}} elsewhere (3.5). Practical advice: on ten thousand short texts start with the linear model, and give it letters and the annotators' agreement.
 #
 # ### 4.3 Strengths and limits of recurrent networks
