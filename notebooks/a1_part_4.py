@@ -133,8 +133,7 @@ tweets.head()
 # %%
 counts = Counter(word for text in tweets["text"] for word in text.lower().split())
 once = sum(count == 1 for count in counts.values())
-statistics = {"samples": f"{len(tweets):,}"}
-statistics |= {f"{name}": f"{share:.1%}" for name, share in table["share"].items()}
+statistics = {"samples": f"{len(tweets):,}"} | table["share"].map("{:.1%}".format).to_dict()
 statistics |= {f"mean {n}": f"{columns[n].mean():.1f}" for n in ("words", "characters")}
 statistics |= {"different words": f"{len(counts):,}", "seen once": f"{once / len(counts):.0%}"}
 display(pd.DataFrame(statistics, [""]))
@@ -144,8 +143,6 @@ from a1.plots import STYLE, COLORS, NAMES
 plt.rcParams.update(STYLE)
 COLORS |= {"baseline": "#E69F00", "improved": "#009E73"}
 NAMES |= {"baseline": "baseline", "improved": "improved", "majority": "always negative"}
-NAMES |= {"tfidf_lr": "logistic regression", "tfidf_svm": "support vector machine"}
-NAMES |= {"ensemble": "improved, seeds averaged", "with linear": "improved + logistic regression"}
 MOODS = dict(zip(SENTIMENTS, ("#D55E00", "#777777", "#0072B2")))
 
 # %%
@@ -642,6 +639,8 @@ LINEAR = {
     "tfidf_lr": lambda C: LogisticRegression(C=C, max_iter=200, tol=1e-3),
     "tfidf_svm": lambda C: LinearSVC(C=C),
 }
+NAMES |= {"tfidf_lr": "logistic regression", "tfidf_svm": "support vector machine"}
+NAMES |= {"ensemble": "improved, seeds averaged", "with linear": "improved + logistic regression"}
 GRIDS = {"tfidf_lr": (1, 3, 10, 30), "tfidf_svm": (0.03, 0.1, 0.3, 1)}
 started = time.perf_counter()
 X = {part: features(texts) for part, texts in joined.items()}
@@ -753,7 +752,8 @@ pieces.append(run_study("ablation", {"no-teacher": (make_improved, SHORT)}, SEED
 table = table_of(pd.concat(pieces))
 change = 100 * (table["val_acc"] - table.loc["all", "val_acc"]).drop("all").sort_values()
 _, ax = plt.subplots(figsize=(7, 2.1))
-ax.barh(change.index.str.replace("-", " "), change, color=COLORS["improved"])
+labels = change.index.str.replace("-", " ").str.replace("gru", "GRU")
+ax.barh(labels, change, color=COLORS["improved"])
 ax.axvline(0, color="black", lw=0.8)
 ax.set(xlabel="validation accuracy against all ingredients, points")
 plt.show()
