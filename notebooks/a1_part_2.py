@@ -9,7 +9,7 @@
 # | model | train accuracy | validation | test, 95% interval | test loss | parameters | required |
 # |---|---|---|---|---|---|---|
 # | VGG-Deep, plain SGD from He's start | {{vgg_deep.train_acc:.1%}} | {{vgg_deep.val_acc:.1%}} | **{{vgg_deep.test_acc:.1%}}** ({{vgg_deep.test_low:.1%}} to {{vgg_deep.test_high:.1%}}) | {{vgg_deep.test_loss:.3f}} | {{vgg_deep.parameters:,}} | none |
-# | VGG-16C, same recipe | {{plain.vgg16c_train:.1%}} | {{plain.vgg16c_val:.1%}} | not read | | {{vgg16c.parameters:,}} | |
+# | VGG-16C, same recipe, its own rate | {{plain.vgg16c_train:.1%}} | {{plain.vgg16c_val:.1%}} | not read | | {{vgg16c.parameters:,}} | |
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
@@ -139,18 +139,21 @@ from a1.models.vgg_deep import VGG_DEEP_BLOCKS, initialise, VGGDeep
 # %%
 WIDTH = 1 if FULL else 0.125
 make_vgg, make_deep = partial(VGG16C, dropout=0, width=WIDTH), partial(VGGDeep, width=WIDTH)
-columns = ("kernel_size", "output_size", "num_params", "mult_adds")
-print(summary(make_deep(), (1, 3, 64, 64), depth=2, col_names=columns, verbose=0))
-deep_convs, vgg_convs = (
-    [str(layer) for layer in make().features if isinstance(layer, nn.Conv2d | nn.MaxPool2d)]
-    for make in (make_deep, make_vgg)
-)
-assert deep_convs[:17] == vgg_convs[:17] and len(deep_convs) == len(vgg_convs) + 4 == 22
+deep, vgg = ([str(layer) for layer in make().features] for make in (make_deep, make_vgg))
+assert deep[:30] == vgg[:30] and deep[-2:] == vgg[-2:] and len(deep) == len(vgg) + 2 * 4
 assert not any(isinstance(m, nn.Dropout | nn.BatchNorm2d) for m in make_deep().modules())
+columns, rows = ["maps", "filters, 3x3 unless noted", "parameters", "M multiply-adds"], []
+for layer in summary(make_deep(), (1, 3, 64, 64), verbose=0).summary_list:
+    if layer.class_name in ("Conv2d", "Linear"):
+        filters, *side = map(str, layer.output_size[1:])
+        filters += " (1x1)" * (layer.kernel_size == [1, 1])
+        rows.append(("x".join(side) or "linear", filters, layer.num_params, layer.macs / 1e6))
+table = pd.DataFrame(rows, columns=columns).groupby("maps", sort=False)
+table.agg(dict(zip(columns[1:], (", ".join, "sum", "sum")))).round(1)
 
 # %% [markdown]
-# {{vgg_deep.parameters:,}} parameters. The assertions say what the table shows: the first thirteen convolutions and five pools are VGG-16C's, four convolutions are new, and nothing
-# regularises. On its main path VGG-Deep now has as many convolutions as ResNet-18, seventeen, so that section 4 compares networks of nearly equal depth.
+# A row for each size of the maps: every block ends in ReLU and max-pooling, the last in the four new convolutions. The assertions say that the first thirteen convolutions and all pools are VGG-16C's and that nothing
+# regularises. All in all {{vgg_deep.parameters:,}} parameters (5 (f)). On its main path VGG-Deep now has as many convolutions as ResNet-18, seventeen, so that section 4 compares networks of nearly equal depth.
 
 # %% tags=["facts"]
 facts = {"vgg_deep.parameters": sum(w.numel() for w in make_deep().parameters())}
@@ -169,7 +172,7 @@ OPTIMIZERS["plain_sgd"] = partial(SGD, fused=True)
 from a1.train import train
 
 # %% [markdown]
-# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next five cells can be skipped.
+# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next six cells can be skipped.
 
 # %%
 from a1.records import TOLERANCE, FAINT, probe, differs
@@ -186,6 +189,20 @@ from a1.records import train_once
 
 # %%
 from a1.studies import study_indices, run_study
+
+# %%
+from a1.compute import compute_once
+
+
+def fingerprint(make_model):
+    """What a network starts from and computes, in two numbers: a result belongs to its network."""
+    seed_everything(0)
+    model = make_model().eval()
+    with torch.no_grad():
+        output = model(torch.ones(1, 3, 32, 32))
+        start = sum(weight.norm() for weight in model.parameters())
+    return [f"{float(value):.4g}" for value in (start, output.norm())]
+
 
 # %% [markdown]
 # **The rate.** Everything else is fixed: no momentum, a constant rate, batches of 64, no decay, no smoothing; photos, preprocessing and augmentation are Part I's. The rate comes from a
@@ -212,8 +229,8 @@ depth[["net", "start", "lr"]] = cells
 depth["train_loss"] = [history["train_loss"].iloc[-1] for history in depth["history"]]
 sizes = {part: len(y) for part, y in short_data.y.items()}
 print(sizes, "photos,", short["epochs"] * short_data.steps(short), "steps; VGG-Deep, He's start:")
-shown = depth[(depth["net"] == "vgg_deep") & (depth["start"] == "he")]
-shown[["lr", "train_loss", "train_acc", "val_acc"]].round(4)
+shown = depth[(depth["net"] == "vgg_deep") & (depth["start"] == "he")].set_index("lr")
+shown[["train_loss", "train_acc", "val_acc"]].round(4)
 
 # %% [markdown]
 # The best rate is 0.03. At 0.1 the network sits at $\ln 3 = 1.0986$, the loss of a constant guess, although its gradients were healthy at first: the steps
@@ -231,16 +248,13 @@ from a1.evaluate import metrics_table
 def plot_curves(histories, grows=()):
     """Loss and accuracy per epoch of {net: histories of its seeds}: means, and bands from the
     lowest to the highest; chance is dotted, and so are epochs after which the photos grow."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    _, axes = plt.subplots(1, 2, figsize=(9, 2.6))
     for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
         for net, some in histories.items():
             for part, style in (("train", "--"), ("val", "-")):
-                curves = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
-                line = {"color": COLORS[net], "label": f"{NAMES[net]}, {part}"}
-                ax.plot(curves.mean(), style, **line)
-                ax.fill_between(
-                    curves.columns, curves.min(), curves.max(), fc=COLORS[net], alpha=0.15
-                )
+                seeds = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
+                ax.plot(seeds.mean(), style, color=COLORS[net], label=f"{NAMES[net]}, {part}")
+                ax.fill_between(seeds.columns, seeds.min(), seeds.max(), fc=COLORS[net], alpha=0.15)
         for epoch in grows:
             ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
         ax.axhline(chance, color="gray", lw=1, ls=":")
@@ -255,7 +269,7 @@ deep = train_once("vgg_deep/seed0", make_deep, eight | {"lr": 0.03 if FULL else 
 history = pd.DataFrame(deep["history"]).drop(columns=["lr", "seconds"])
 plot_curves({"vgg_deep": [history]}, (5, 7))
 display(metrics_table(deep))
-history.round(4)
+history.set_index("epoch").T.round(4)
 
 # %% [markdown]
 # **Figure {{fig:training}}.** VGG-Deep under plain SGD, He's start. Dotted lines: training photos grow from 32 to 48 and to 64 pixels; validation is at 64 throughout. Also dotted: chance, a loss of ln 3.
@@ -263,7 +277,7 @@ history.round(4)
 # Training is slow and smooth: its loss falls from {{deep.first_loss:.3f}} to {{deep.last_loss:.3f}}, in every epoch but the first at 48 pixels. Validation, at 64 pixels, starts at chance ({{deep.first_val:.1%}}), is at {{deep.small_val:.1%}} when the 32-pixel epochs
 # end, and at {{deep.last_val:.1%}} once the photos have grown.
 #
-# {{vgg_deep.test_acc:.1%}} of the test photos is well below Part I's VGG-16C, as the assignment expects. But the gap to the training photos is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what four layers cost from what plain SGD costs.
+# A test accuracy of {{vgg_deep.test_acc:.1%}} is well below that of Part I's VGG-16C, as the assignment expects. But the gap to training is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what four layers cost from what plain SGD costs.
 
 # %% tags=["facts"]
 facts = {f"vgg_deep.{key}": value for key, value in deep["metrics"].items()}
@@ -294,11 +308,7 @@ derived = {"deep.gap": "100 * (vgg_deep.train_acc - vgg_deep.test_acc)"}
 # The assignment registers `register_full_backward_hook` on `layer.weight`. That method belongs to modules; a weight is a tensor and has none:
 
 # %%
-weight = nn.Conv2d(3, 8, 3).weight
-try:
-    weight.register_full_backward_hook(print)
-except AttributeError as error:
-    print("AttributeError:", error)
+hasattr(nn.Conv2d(3, 8, 3).weight, "register_full_backward_hook")
 
 # %% [markdown]
 # On the *module* the hook exists, but its `grad_output` is the gradient of the layer's **output**, another quantity (3 (c) shows how different). What is meant is `Tensor.register_hook` on the weight: it
@@ -322,21 +332,8 @@ print(f"{len(norms)} layers: each hook's norm is that of weight.grad")
 #
 # Two runs that differ in the start alone: VGG-Deep at a rate of 0.03 on the short study's photos for {{depth.steps}} steps, norms kept at every fifth. Both compute in {{watched.low}}, which has float32's range; the default's run is repeated in float32, and its average norms differ by at most {{watched.apart:.1%}}.
 
-# %%
-from a1.compute import compute_once
-
 
 # %%
-def fingerprint(make_model):
-    """What a network starts from and computes, in two numbers: a result belongs to its network."""
-    seed_everything(0)
-    model = make_model().eval()
-    with torch.no_grad():
-        output = model(torch.ones(1, 3, 32, 32))
-        start = sum(weight.norm() for weight in model.parameters())
-    return [f"{float(value):.4g}" for value in (start, output.norm())]
-
-
 def watch_start(data, start, network, **recipe):
     """watched_run of VGG-Deep from one of STARTS."""
     return watched_run(partial(make_deep, init=start), recipe, data)
@@ -365,7 +362,7 @@ def digits(x):
 
 def plot_norms(layers, colors, **options):
     """Gradient norms over time, a line a layer, averaged over 20 steps; a panel a start."""
-    fig, axes = plt.subplots(1, 2, figsize=(10, 4), **options)
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3), **options)
     for ax, start in zip(axes, ("default", "he")):
         table = norms[start]
         table[layers].rolling(4, min_periods=1).mean().plot(ax=ax, color=colors, legend=False)
@@ -383,19 +380,20 @@ plot_norms(convs, plt.cm.turbo(np.linspace(0.05, 0.95, len(convs))), sharey=True
 
 # %%
 plot_norms(["conv2", "conv5", "conv8", "conv17"], sns.color_palette("Dark2"))
-chosen = ["conv1", "conv2", "conv5", "conv8", "conv9", "conv10", "conv17", "fc3"]
 phases = {}
 for start in ("default", "he"):
-    phases[start, "step 0"] = norms[start].loc[0, chosen]
-    phases[start, "last 50 steps"] = norms[start].iloc[-10:][chosen].mean()
-display(pd.DataFrame(phases).map(digits))
-display(norms["he"].loc[:20, ["conv1", "conv8", "conv17", "fc3"]].map(digits))
-pd.DataFrame(ends).loc[["train_loss", "train_acc", "val_loss", "val_acc"]].T.round(4)
+    for step in (0, 10):
+        phases[TITLES[start], f"step {step}"] = norms[start].loc[step]
+    phases[TITLES[start], "last 50"] = norms[start].iloc[-10:].mean()
+phases = pd.DataFrame(phases)
+display(phases.loc[["conv1", "conv2", "conv5", "conv8", "conv17", "fc3"]].map(digits))
+last = pd.DataFrame(ends).T[["train_loss", "train_acc", "val_loss", "val_acc"]]
+last.rename(TITLES | {"default-float32": "the same, float32"}).round(4)
 
 # %% [markdown]
 # **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale.
 #
-# **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays at a billionth, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. In float32 it is
+# **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays near two billionths, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. In float32 it is
 # the same, so rounding is not the cause.
 #
 # **He's start.** The most visible event is the first: in ten steps conv17's norm falls from {{he.conv17_0:.2f}} to {{he.conv17_10:.2f}}, fc3's from {{he.fc3_0:.2f}} to {{he.fc3_10:.2f}} and conv1's only from {{he.conv1_0:.3f}} to {{he.conv1_10:.3f}}, as the large random
@@ -406,12 +404,9 @@ facts = {"watched.low": str(LOW).removeprefix("torch."), "watched.apart": round(
 for s, end in ends.items():
     key = s.replace("-", "_")
     facts |= {f"watched.{key}_loss": end["train_loss"], f"watched.{key}_val": end["val_acc"]}
-for layer in ("conv1", "conv8", "conv17", "fc3"):
+for layer in ("conv1", "conv17", "fc3"):
     for step in (0, 10):
         facts[f"he.{layer}_{step}"] = float(f"{norms['he'].loc[step, layer]:.3g}")
-for (s, phase), column in phases.items():
-    when = "first" if phase == "step 0" else "end"
-    facts |= {f"time.{s}.{when}.{layer}": float(f"{value:.3g}") for layer, value in column.items()}
 
 # %% [markdown]
 # ### 3 (c) What the norms show <a id="II.3c"></a>
@@ -441,7 +436,7 @@ def get_flow(net, start, suffix="", **options):
 flows = {(n, s): get_flow(n, s) for n in ("vgg_deep", "resnet18") for s in STARTS}
 SIGNALS = {"output": "gradient of the output", "input": "RMS of the input"}
 SIGNALS["weight"] = "gradient of the weight"
-_, axes = plt.subplots(1, 3, figsize=(10, 3.2))
+_, axes = plt.subplots(1, 3, figsize=(10, 2.8))
 for ax, (signal, title) in zip(axes, SIGNALS.items()):
     for start, color in zip(STARTS, sns.color_palette("Dark2")):
         values = flows["vgg_deep", start][signal].to_numpy()
@@ -449,19 +444,15 @@ for ax, (signal, title) in zip(axes, SIGNALS.items()):
     ax.set(xlabel="layer (18 to 20: linear)", title=title, xticks=(1, 5, 9, 13, 17))
 axes[0].legend(title="start")
 plt.show()
-rows = {}
-for start in STARTS:
-    table = flows["vgg_deep", start]
-    for signal, title in SIGNALS.items():
-        first, last = table.loc["conv1", signal], table.loc["conv17", signal]
-        values = {"conv1": first, "conv17": last, "conv17 / conv1": last / first}
-        rows[TITLES[start], title] = values
-pd.DataFrame(rows).T.map(digits)
+tables = pd.concat({TITLES[s]: flows["vgg_deep", s][[*SIGNALS]] for s in STARTS})
+first, last = tables.xs("conv1", level=1), tables.xs("conv17", level=1)
+ratio = {"conv1": first, "conv17 / conv1": last / first}
+pd.concat(ratio, axis=1).rename(columns=SIGNALS).map(digits)
 
 # %% [markdown]
 # **Figure {{fig:flow}}.** VGG-Deep before its first step, layer by layer.
 #
-# **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the factor is {{he.ratio:.0f}}, and that is no vanishing: 17 of it come from a unit's inputs, of which conv17 has 299 times as many as
+# **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the ratio is {{he.ratio:.0f}}, and that is no vanishing: a factor of 17 in it comes from a unit's inputs, of which conv17 has 299 times as many as
 # conv1 (6 (b)). The output's gradient, which no fan-in inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers.
 #
 # **`grad_output` is not the weight's gradient**: with the default start the hook of the assignment would report a ratio of {{default.output_ratio_m:.2f}} million, not {{default.ratio_k:.0f}} thousand. It leaves out the other factor, the input, whose size
@@ -473,9 +464,7 @@ pd.DataFrame(rows).T.map(digits)
 facts = {}
 for start in STARTS:
     table = flows["vgg_deep", start]
-    for signal in SIGNALS:
-        for layer in ("conv1", "conv17"):
-            facts[f"flow.{start}.{signal}.{layer}"] = float(f"{table.loc[layer, signal]:.3g}")
+    facts[f"flow.{start}.weight.conv1"] = float(f"{table.loc['conv1', 'weight']:.3g}")
     ratio = {s: table.loc["conv17", s] / table.loc["conv1", s] for s in SIGNALS}
     facts |= {
         f"{start}.ratio": float(f"{ratio['weight']:.3g}"),
@@ -493,19 +482,18 @@ derived = {
 
 # %%
 best = depth.loc[depth.groupby(["net", "start"], sort=False)["val_acc"].idxmax()]
-tables = {}
-for measure in ("val_acc", "train_loss", "lr"):
-    tables[measure] = best.pivot(index="net", columns="start", values=measure)
-pd.concat({m: t.loc[list(NETS), list(STARTS)].round(4) for m, t in tables.items()}, axis=1)
+table = best.pivot(index="net", columns="start", values=["val_acc", "lr"]).astype(float)
+columns = [(measure, start) for measure in ("val_acc", "lr") for start in STARTS]
+table.loc[list(NETS), columns].rename(index=NAMES, columns=TITLES | {"lr": "rate"}).round(4)
 
 # %% [markdown]
-# One seed each, so a few points mean nothing. *At equal start* depth decides in the middle column only: from Xavier's VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
+# One seed each, so a few points mean nothing. *At equal start* depth decides from Xavier's only: VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
 #
 # *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} over {{depth.vgg_deep_xavier:.1%}} to {{depth.vgg_deep_he:.1%}}. ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}), best from the one that is hopeless for the VGGs.
 
 # %% tags=["facts"]
 facts = {
-    f"depth.{net}_{start}": float(tables["val_acc"].round(4).loc[net, start])
+    f"depth.{net}_{start}": float(table["val_acc"].round(4).loc[net, start])
     for net in NETS
     for start in STARTS
 }
@@ -515,8 +503,8 @@ facts = {
 #
 # ### 4 (a) Training curves <a id="II.4a"></a>
 #
-# Part I trained its two networks for 20 epochs with momentum, one cycle, decay and smoothing, so its curves cannot be set beside VGG-Deep's. Full-size runs of all three under one recipe were beyond our computer, so these curves
-# are of the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
+# Part I's curves come from another recipe (20 epochs, momentum, one cycle, decay, smoothing) and cannot be set beside VGG-Deep's; full-size runs of all three under one recipe were beyond our computer. So
+# these are the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
 
 # %%
 thin = {n: partial(NETS[n], init="he", width=16 if n == "resnet18" else 0.25) for n in NETS}
@@ -528,10 +516,11 @@ tried = {f"{n}-{lr}": (thin[n], recipe | {"lr": lr}) for n, lr in he_best.items(
 thin_runs = run_study("curves", tried, (0, 1, 2), thin_data)
 
 # %%
-thin_runs["net"] = thin_runs["variant"].str.split("-").str[0]
+thin_runs[["net", "rate"]] = thin_runs["variant"].str.split("-").tolist()
 plot_curves({net: list(rows["history"]) for net, rows in thin_runs.groupby("net", sort=False)})
-means = thin_runs.groupby("variant", sort=False)[["train_acc", "val_acc"]].agg(["mean", "std"])
-means.round(4)
+means = thin_runs.groupby(["net", "rate"], sort=False)[["train_acc", "val_acc"]]
+means = means.agg(["mean", "std"]).round(4)
+means.rename(NAMES)
 
 # %% [markdown]
 # **Figure {{fig:three}}.** Accuracy and cross-entropy of the three narrow networks: means over three seeds (bands: their range), dashed training, solid validation. The dotted line is ln 3.
@@ -541,8 +530,7 @@ means.round(4)
 
 # %% tags=["facts"]
 facts = {"curves.photos": len(thin_data.y["train"])}
-for variant, row in means.iterrows():
-    net = variant.split("-")[0]
+for (net, _), row in means.iterrows():
     facts |= {
         f"curves.{net}": float(round(row["val_acc", "mean"], 4)),
         f"curves.{net}_sd": float(round(row["val_acc", "std"], 4)),
@@ -562,13 +550,12 @@ part_1 = {
     name: train_once(f"{name}/seed0", make, first | {"lr": lr if FULL else 0.001}, data)
     for name, (make, lr) in made.items()
 }
-rows = {("VGG-Deep", "plain SGD"): deep, ("VGG-16C", "plain SGD"): plain}
-rows |= {(NAMES[net], "Part I's"): run for net, run in part_1.items()}
-table = {}
-for row, run in rows.items():
-    table[row] = {"epochs": len(run["history"]), "rate": run["recipe"]["lr"]}
-    table[row] |= {k: run["metrics"][k] for k in ("train_loss", "train_acc", "val_loss", "val_acc")}
-pd.DataFrame(table).T.round(4)
+four = {"VGG-Deep, plain SGD": deep, "VGG-16C, plain SGD": plain}
+four |= {f"{NAMES[net]}, Part I's": run for net, run in part_1.items()}
+table = pd.DataFrame([run["metrics"] for run in four.values()], list(four)).round(4)
+table["epochs"] = [len(run["history"]) for run in four.values()]
+table["rate"] = [run["recipe"]["lr"] for run in four.values()]
+table[["epochs", "rate", "train_loss", "train_acc", "val_loss", "val_acc"]]
 
 # %% [markdown]
 # At full width, on seven times as many photos, the price is smaller. With the recipe held fixed but for the rate, **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
@@ -595,7 +582,7 @@ derived = {
 # %%
 PARTS_OF = {"shortcuts and batch norm": (True, True), "batch norm only": (False, True)}
 PARTS_OF |= {"shortcuts only": (True, False), "neither": (False, False)}
-_, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
+_, axes = plt.subplots(1, 2, figsize=(10, 2.8), sharey=True)
 passed = {}
 for ax, start in zip(axes, ("default", "he")):
     for (label, on), color in zip(PARTS_OF.items(), sns.color_palette("Dark2")):
@@ -610,14 +597,11 @@ for ax, start in zip(axes, ("default", "he")):
 axes[0].set_ylabel("gradient of the output,\nrelative to the deepest")
 axes[1].legend(fontsize=8)
 plt.show()
-display(pd.Series(passed).map(digits).unstack(sort=False))
-rows = {}
-for (net, start), table in flows.items():
-    names = [name for name in table.index if name.startswith("conv")]
-    values = table.loc[[names[0], names[-1]], "weight"]
-    rows[NAMES[net], TITLES[start]] = {"conv1": values.iloc[0], "deepest": values.iloc[1]}
-    rows[NAMES[net], TITLES[start]] |= {"deepest / conv1": values.iloc[1] / values.iloc[0]}
-pd.DataFrame(rows).T.map(digits)
+display(pd.Series(passed).map(digits).unstack(0, sort=False))
+grads = pd.DataFrame({(NAMES[n], TITLES[s]): table["weight"] for (n, s), table in flows.items()})
+grads = grads.loc[["conv1", "conv17"]]
+grads.loc["conv17 / conv1"] = grads.loc["conv17"] / grads.loc["conv1"]
+grads.map(digits)
 
 # %% [markdown]
 # **Figure {{fig:parts}}.** Gradient of each convolution's output in fresh ResNet-18s, relative to the deepest one's. Odd convolutions close a block and get the gradient of its sum directly, hence the saw-teeth.
@@ -661,8 +645,7 @@ from a1.models.small import ACTIVATIONS, POOLS, SmallVGG
 
 # %%
 VARIANTS = {"base": {}, "5x5": {"kernel_size": 5}, "7x7": {"kernel_size": 7}}
-VARIANTS |= {"5x5_narrow": {"kernel_size": 5, "width": 0.58}}
-VARIANTS |= {"7x7_narrow": {"kernel_size": 7, "width": 0.40}}
+VARIANTS |= {f"{k}x{k}_narrow": {"kernel_size": k, "width": w} for k, w in ((5, 0.58), (7, 0.4))}
 VARIANTS |= {name: {"pointwise": name} for name in ("added", "bottleneck")}
 VARIANTS |= {"average": {"pool": "avg"}}
 VARIANTS |= {name: {"activation": name} for name in ("leaky_relu", "elu", "gelu")}
@@ -679,36 +662,37 @@ best = search.loc[search.groupby("name", sort=False)["val_acc"].idxmax()].set_in
 runs = run_study("small", {label: tried[label] for label in best["variant"]}, SEEDS, small_data)
 runs["name"] = runs["variant"].str.split("-").str[0]
 accs = runs.groupby("name", sort=False)["val_acc"].apply(list)
-others = accs.drop("base")
 with warnings.catch_warnings(action="ignore"):  # the seeds of a rehearsal may agree exactly
-    found = dunnett(*others, control=accs["base"], random_state=0)
-p_values = dict(zip(others.index, found.pvalue))
+    found = dunnett(*accs.drop("base"), control=accs["base"], random_state=0)
+p_values = dict(zip(accs.index.drop("base"), found.pvalue))
 error = 100 * (2 * runs.groupby("name")["val_acc"].var().mean() / len(SEEDS)) ** 0.5
 print(f"{len(small_data.y['train']):,} photos; standard error of a difference {error:.2f} points")
 
 
 # %%
-def compare(names):
-    """Dots and a table of some variants: means over the seeds, and what the network costs."""
+def compare(names, cost=True):
+    """Dots and a table of some variants {name: label}: means over the seeds; cost, or speed."""
     some = runs[runs["name"].isin(names)]
-    ax = plt.figure(figsize=(6, 0.35 * len(names) + 0.8)).gca()
-    sns.stripplot(some, x="val_acc", y="name", hue="name", palette="Dark2", jitter=False, ax=ax)
-    ax.set(xlabel="validation accuracy", ylabel="")
+    ax = plt.figure(figsize=(6, 0.25 * len(names) + 0.7)).gca()
+    sns.stripplot(x=some["val_acc"], y=some["name"].map(names), jitter=False, ax=ax)
+    ax.set(xlabel="validation accuracy, a dot a seed", ylabel="")
+    ax.locator_params(axis="x", nbins=6)
     plt.show()
-    groups, reached = some.groupby("name", sort=False), 0.75 if FULL else 0.3
-    epochs = some["history"].map(lambda h: h["epoch"][h["val_acc"] >= reached].min())
-    table = groups[["val_acc", "train_acc"]].mean().round(4)
+    groups = some.groupby("name", sort=False)
+    table = groups[["val_acc", "train_acc"]].mean().round(4).set_axis(["val", "train"], axis=1)
     table.insert(1, "sd", groups["val_acc"].std().round(4))
     table["p"] = [f"{p_values[name]:.3f}" if name in p_values else "" for name in table.index]
     table["rate"] = best["lr"]
-    table["epochs to 75%"] = epochs.groupby(some["name"]).mean().round(1)
-    for name in names:
+    if not cost:
+        reached = 0.75 if FULL else 0.3
+        epochs = some["history"].map(lambda h: h["epoch"][h["val_acc"] >= reached].min())
+        table["epochs to 75%"] = epochs.groupby(some["name"]).mean().round(1)
+    for name in names if cost else ():
         info = summary(SmallVGG(**VARIANTS[name]), (1, 3, 32, 32), verbose=0)
-        convs = SmallVGG(**VARIANTS[name]).features.parameters()
-        table.loc[name, "conv weights"] = f"{sum(w.numel() for w in convs):,}"
+        table.loc[name, "conv weights"] = f"{info.summary_list[1].num_params:,}"
         table.loc[name, "weights"] = f"{info.total_params:,}"
         table.loc[name, "M multiply-adds"] = round(info.total_mult_adds / 1e6, 1)
-    return table
+    return table.rename(names).rename_axis(None)
 
 
 # %% tags=["facts"]
@@ -720,12 +704,13 @@ facts = {"small.photos": len(small_data.y["train"]), "small.error": float(f"{err
 # A larger kernel sees further and costs more. To tell the two apart, 5x5 and 7x7 also come *narrow*, with as many multiply-adds as 3x3.
 
 # %%
-kernels = compare(["base", "5x5", "7x7", "5x5_narrow", "7x7_narrow"])
-kernels["sees, pixels"] = [4 + 7 * (VARIANTS[v].get("kernel_size", 3) - 1) for v in kernels.index]
-kernels
+names = {"base": "3x3"} | {name: name.replace("_", " ") for name in VARIANTS if name[0] in "57"}
+kernels = compare(names)
+kernels["sees, pixels"] = [4 + 7 * (int(label[0]) - 1) for label in kernels.index]
+kernels.drop(columns="weights")
 
 # %% [markdown]
-# **Figure {{fig:kernels}}.** Validation accuracy by kernel size, a dot a seed; base is 3x3.
+# **Figure {{fig:kernels}}.** Validation accuracy by kernel size.
 #
 # **No larger kernel is better**, at equal width or at equal cost: {{small.base:.1%}} with 3x3, {{small.k5:.1%}} and {{small.k7:.1%}} with 5x5 and 7x7, {{small.k5n:.1%}} and {{small.k7n:.1%}} narrow. No difference survives the correction for ten (p from {{p.k7n:.2f}} to {{p.k5:.2f}}).
 #
@@ -734,8 +719,8 @@ kernels
 # {{mults.base:.0f}} million multiply-adds. Stacks of 3x3 get the same view for less, with a ReLU more per layer; stacking itself was not varied here.
 
 # %% tags=["facts"]
-keys = {"base": "base", "k5": "5x5", "k7": "7x7", "k5n": "5x5_narrow", "k7n": "7x7_narrow"}
-facts = {f"small.{key}": float(kernels.loc[name, "val_acc"]) for key, name in keys.items()}
+keys = {"base": "3x3", "k5": "5x5", "k7": "7x7", "k5n": "5x5 narrow", "k7n": "7x7 narrow"}
+facts = {f"small.{key}": float(kernels.loc[name, "val"]) for key, name in keys.items()}
 facts |= {f"field.{key}": int(kernels.loc[name, "sees, pixels"]) for key, name in keys.items()}
 facts |= {f"mults.{key}": float(kernels.loc[name, "M multiply-adds"]) for key, name in keys.items()}
 facts |= {f"p.{key}": float(kernels.loc[name, "p"]) for key, name in keys.items() if key != "base"}
@@ -747,27 +732,27 @@ facts |= {f"p.{key}": float(kernels.loc[name, "p"]) for key, name in keys.items(
 # *reduction*, squeezing many channels into few before an expensive layer (Inception, ResNet-50). Both are tried: a 1x1 layer *added* after each convolution, and a *bottleneck* to a quarter of the channels before the second and third.
 
 # %%
-pointwise = compare(["base", "added", "bottleneck"])
+pointwise = compare({"base": "none", "added": "added", "bottleneck": "bottleneck"})
 pointwise
 
 # %% [markdown]
-# **Figure {{fig:pointwise}}.** Validation accuracy with and without 1x1 convolutions, a dot a seed.
+# **Figure {{fig:pointwise}}.** Validation accuracy without and with 1x1 convolutions.
 #
 # **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions do not touch.
 #
-# **The added layers are none**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
+# **The added layers gain nothing**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
 
 # %% tags=["facts"]
-facts = {f"small.{name}": float(pointwise.loc[name, "val_acc"]) for name in ("added", "bottleneck")}
+facts = {f"small.{name}": float(pointwise.loc[name, "val"]) for name in ("added", "bottleneck")}
 facts |= {f"p.{name}": float(pointwise.loc[name, "p"]) for name in ("added", "bottleneck")}
 facts |= {
-    "pw.added_train": float(pointwise.loc["added", "train_acc"]),
-    "pw.base_train": float(pointwise.loc["base", "train_acc"]),
+    "pw.added_train": float(pointwise.loc["added", "train"]),
+    "pw.base_train": float(pointwise.loc["none", "train"]),
 }
-for name in ("base", "bottleneck"):
-    facts[f"pw.{name}_convs"] = int(pointwise.loc[name, "conv weights"].replace(",", ""))
-    facts[f"pw.{name}_mults"] = float(pointwise.loc[name, "M multiply-adds"])
-facts["pw.base_weights"] = int(pointwise.loc["base", "weights"].replace(",", ""))
+for key, name in (("base", "none"), ("bottleneck", "bottleneck")):
+    facts[f"pw.{key}_convs"] = int(pointwise.loc[name, "conv weights"].replace(",", ""))
+    facts[f"pw.{key}_mults"] = float(pointwise.loc[name, "M multiply-adds"])
+facts["pw.base_weights"] = int(pointwise.loc["none", "weights"].replace(",", ""))
 derived = {
     "pw.saved": "1 - pw.bottleneck_convs / pw.base_convs",
     "pw.cheaper": "1 - pw.bottleneck_mults / pw.base_mults",
@@ -780,26 +765,25 @@ derived = {
 # Both halve the resolution. The maximum keeps a filter's strongest answer, wherever in the window it was, and hands its gradient to that one position; the average keeps the mean and spreads the gradient over all four.
 
 # %%
-pooling = compare(["base", "average"])
+pooling = compare({"base": "max", "average": "average"}, cost=False)
 pooling
 
 # %% [markdown]
-# **Figure {{fig:pooling}}.** Validation accuracy by pooling, a dot a seed; base is max pooling.
+# **Figure {{fig:pooling}}.** Validation accuracy by pooling.
 #
 # Max pooling is ahead, {{pool.max:.1%}} to {{pool.avg:.1%}}, in validation and in training ({{pool.max_train:.1%}} and {{pool.avg_train:.1%}}), but three seeds do not settle it (p = {{p.average:.2f}}).
 #
-# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them.
-#
-# Where position matters (segmentation, detection, reading) both throw it away, and strided convolutions or no reduction serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
+# *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them. Where position matters
+# (segmentation, reading) both throw it away, and strided convolutions serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
 
 # %% tags=["facts"]
 facts = {
-    "pool.max": float(pooling.loc["base", "val_acc"]),
-    "pool.avg": float(pooling.loc["average", "val_acc"]),
+    "pool.max": float(pooling.loc["max", "val"]),
+    "pool.avg": float(pooling.loc["average", "val"]),
 }
 facts |= {
-    "pool.max_train": float(pooling.loc["base", "train_acc"]),
-    "pool.avg_train": float(pooling.loc["average", "train_acc"]),
+    "pool.max_train": float(pooling.loc["max", "train"]),
+    "pool.avg_train": float(pooling.loc["average", "train"]),
 }
 facts["p.average"] = float(pooling.loc["average", "p"])
 
@@ -828,22 +812,23 @@ def silent_after(data, variant, lr, network):
     return silent_units(model, data, small)
 
 
-activations = compare(["base", "leaky_relu", "elu", "gelu"])
+names = {"base": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
+activations = compare(names, cost=False)
 counted = [cell for cell in cells if cell[0] == "base"]
-counted += [(name, float(best.loc[name, "lr"])) for name in ("leaky_relu", "elu", "gelu")]
+counted += [(name, float(best.loc[name, "lr"])) for name in names if name != "base"]
 silent = {}
 for name, lr in counted:
     config = {"variant": name, "lr": lr}
     config["network"] = fingerprint(partial(SmallVGG, **VARIANTS[name]))
     made_by = (silent_after, small_data, (silent_units, train))
     silent[name, lr] = compute_once(f"silent/{name}-{lr}", *made_by, **config)
-display(activations.drop(columns=["conv weights", "weights", "M multiply-adds"]))
+display(activations)
 units = sum(layer.out_features for layer in SmallVGG().classifier[1:2]) + 32 + 64 + 128
 print(f"silent units of {units}, seed 0, by activation and rate")
-pd.Series(silent, dtype=object).unstack(fill_value="")
+pd.Series(silent, dtype=object).unstack(fill_value="").rename(names)
 
 # %% [markdown]
-# **Figure {{fig:activations}}.** Validation accuracy by activation, a dot a seed; base is ReLU.
+# **Figure {{fig:activations}}.** Validation accuracy by activation.
 #
 # **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
 #
@@ -851,8 +836,8 @@ pd.Series(silent, dtype=object).unstack(fill_value="")
 # the choice matter; here it does not.
 
 # %% tags=["facts"]
-keys = {"relu": "base", "leaky_relu": "leaky_relu", "elu": "elu", "gelu": "gelu"}
-facts = {f"act.{key}": float(activations.loc[name, "val_acc"]) for key, name in keys.items()}
+keys = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
+facts = {f"act.{key}": float(activations.loc[name, "val"]) for key, name in keys.items()}
 facts |= {
     f"act.{key}_epochs": float(activations.loc[name, "epochs to 75%"]) for key, name in keys.items()
 }
@@ -875,13 +860,13 @@ def first_layer(data, net, run):
     return [float(f"{value:.3g}") for value in kernels]
 
 
-fig, axes = plt.subplots(1, 2, figsize=(8, 4))
+_, axes = plt.subplots(1, 2, figsize=(5.8, 2.9))
 rows = {}
 for ax, (net, (make, _)) in zip(axes, made.items()):
     seed_everything(0)
     fresh = next(iter(make().parameters())).detach()  # the seed gives the start back
-    config = {"net": net, "run": part_1[net]["date"]}
-    trained = compute_once(f"first_layer/{net}", first_layer, data, **config)
+    run = part_1[net]["date"]
+    trained = compute_once(f"first_layer/{net}", first_layer, data, net=net, run=run)
     trained = torch.tensor(trained).view_as(fresh)
     scaled = 0.5 + 0.5 * trained / trained.abs().amax((1, 2, 3), keepdim=True)
     grid = F.pad(scaled, (0, 1, 0, 1), value=1.0).unflatten(0, (-1, 8)).permute(0, 3, 1, 4, 2)
@@ -894,7 +879,7 @@ for ax, (net, (make, _)) in zip(axes, made.items()):
     rows[NAMES[net]]["median angle, degrees"] = torch.rad2deg(torch.acos(cosine.median()))
     rows[NAMES[net]] |= {"median norm, fresh": start, "median norm, trained": size}
 plt.show()
-filters = pd.DataFrame(rows).astype(float).round(3)
+filters = pd.DataFrame(rows).T.astype(float).round(3)
 filters
 
 # %% [markdown]
@@ -908,7 +893,7 @@ filters
 # %% tags=["facts"]
 facts = {}
 for net in made:
-    column = filters[NAMES[net]]
+    column = filters.loc[NAMES[net]]
     facts |= {
         f"filters.{net}_cosine": float(column["median cosine"]),
         f"filters.{net}_lowest": float(column["lowest cosine"]),
@@ -932,15 +917,13 @@ for net in made:
 rows = {}
 for name, make in {"vgg16c": make_vgg, "vgg_deep": make_deep, "resnet18": make_resnet}.items():
     info = summary(make(), (1, 3, 64, 64), verbose=0)
-    linear = [m for m in make().modules() if isinstance(m, nn.Linear)]
-    in_linear = sum(weight.numel() for m in linear for weight in m.parameters())
+    in_linear = sum(weight.numel() for weight in make().classifier.parameters())
     rows[NAMES[name]] = {
         "parameters": f"{info.total_params:,}",
         "in linear layers": f"{in_linear / info.total_params:.0%}",
         "M multiply-adds a photo": f"{info.total_mult_adds / 1e6:,.0f}",
         "weights, gradients, momentum, MB": f"{3 * info.total_param_bytes / 1e6:,.0f}",
         "outputs of a photo, MB": f"{info.total_output_bytes / 1e6:.2f}",
-        "outputs of 128 photos, MB": f"{128 * info.total_output_bytes / 1e6:,.0f}",
     }
 pd.DataFrame(rows).T
 
