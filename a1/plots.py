@@ -34,7 +34,7 @@ def show_images(images, titles, columns):
 def plot_history(records, first=1):
     """Accuracy and loss per epoch, from `first` on, of {model: record}: training dashed, a dot for
     the weights that were kept, a dotted line where the resolution grows."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    _, axes = plt.subplots(1, 2, figsize=(9, 2.8))
     for ax, measure, label in zip(axes, ("acc", "loss"), ("accuracy", "cross-entropy")):
         for name, record in records.items():
             history = pd.DataFrame(record["history"]).set_index("epoch").loc[first:]
@@ -56,7 +56,7 @@ def plot_confusion(y, predicted, classes):
     """Counts of each true and predicted class, returned too; only mistakes are coloured."""
     counts = confusion_matrix(y, predicted)
     table = pd.DataFrame(counts, *(pd.Index(classes, name=n) for n in ("true", "predicted")))
-    plt.figure(figsize=(4, 3.1))
+    plt.figure(figsize=(3.5, 2.7))
     options = {"annot": counts, "fmt": ",d", "cmap": "Oranges", "cbar_kws": {"label": "mistakes"}}
     sns.heatmap(table - np.diag(np.diag(counts)), square=True, **options).grid(False)
     plt.show()

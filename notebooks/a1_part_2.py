@@ -166,7 +166,7 @@ facts = {"vgg_deep.parameters": sum(w.numel() for w in make_deep().parameters())
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
 
-OPTIMIZERS["plain_sgd"] = partial(SGD, fused=True)
+OPTIMIZERS["plain_sgd"] = SGD
 
 # %%
 from a1.train import train

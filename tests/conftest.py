@@ -13,6 +13,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for tests of dete
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+import a1.files  # noqa: E402
 from tools.stand_in import draw_photos  # noqa: E402
 
 
@@ -34,8 +35,8 @@ def write_stand_in(path, per_class=12, seed=0):
         shutil.make_archive(str(path.with_suffix("")), "zip", folder)
 
 
-def empty_machine(tmp_path, monkeypatch, module):
-    """An empty working folder and home, no A1_DATA, and for `module` Colab's disk in the folder."""
+def empty_machine(tmp_path, monkeypatch):
+    """An empty working folder and home, no A1_DATA, and Colab's disk in the folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("A1_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -43,4 +44,4 @@ def empty_machine(tmp_path, monkeypatch, module):
     def moved(first, *more):
         return Path(str(first).replace("/content", "colab", 1), *more)
 
-    monkeypatch.setattr(module, "Path", moved)
+    monkeypatch.setattr(a1.files, "Path", moved)

@@ -19,7 +19,7 @@ from torch._subclasses import FakeTensorMode
 
 import a1.train
 from a1.setup import low_precision, seed_everything, use_device
-from a1.train import evaluate, train
+from a1.train import OPTIMIZERS, evaluate, train
 from bench.networks import NETWORKS
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -253,21 +253,7 @@ def test_a_loss_scaler_is_left_or_begun_where_the_other_device_has_another_preci
 # Steps that overflow
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(
-            "sgd",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="fused SGD leaves its momentum unset where a GradScaler skips its first step",
-            ),
-        ),
-        "adam",
-        "adamw",
-        "rmsprop",
-    ],
-)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.filterwarnings("ignore:Detected call of")  # of the scheduler before a skipped step
 def test_a_first_step_that_overflows_in_float16_is_as_if_it_had_not_been(
     optimizer, device, deterministic, monkeypatch

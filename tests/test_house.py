@@ -19,7 +19,7 @@ def test_seeds_are_set_in_one_place():
         r"(?<!Generator\(\)\.)\b(torch\.manual_seed|random\.seed|cuda\.manual_seed\w*)\("
     )
     forked = re.compile(
-        r"with torch\.random\.fork_rng\(\):\n +torch\.manual_seed"
+        r"with torch\.random\.fork_rng\(devices=\[\]\):\n +torch\.manual_seed"
     )  # forgotten at its end
     texts = {path.name: forked.sub("", path.read_text()) for path in SHOWN}
     assert [name for name, text in texts.items() if seeding.search(text)] == ["setup.py"]

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import shutil
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,6 @@ import torch.nn.functional as F
 from conftest import empty_machine, write_stand_in
 from PIL import Image
 
-from a1 import photos
 from a1.photos import (
     AUGMENTATIONS,
     CLASSES,
@@ -36,7 +37,7 @@ PLAIN = RECIPE | {"batch_size": 16, "augment": []}
 @pytest.fixture(autouse=True)
 def fresh_machine(tmp_path, monkeypatch):
     """An empty working folder and home, no A1_DATA, and Colab's disk inside the folder."""
-    empty_machine(tmp_path, monkeypatch, photos)
+    empty_machine(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +107,29 @@ def test_a_named_folder_comes_first_and_data_where_it_has_none(files, monkeypatc
     assert find_photos()["dogs"] == Path("data/dogs")
     write_folder("named", files)
     assert find_photos()["dogs"] == Path("named/dogs")
+
+
+@pytest.mark.parametrize("text", ['"named"', "'named' ", "named/cnn_dataset.zip"])
+def test_a_data_place_may_be_quoted_or_be_the_file_itself(text, files, monkeypatch):
+    write_zip("named/cnn_dataset.zip", files)
+    monkeypatch.setenv("A1_DATA", text)
+    assert set(find_photos()) == {"dogs", "food", "vehicles"}
+
+
+def test_two_notebooks_that_need_the_same_zip_unpack_it_once(files, monkeypatch):
+    write_zip("cnn_dataset.zip", files)
+    unpack, calls = shutil.unpack_archive, []
+
+    def slow(archive, folder):
+        calls.append(folder)
+        time.sleep(0.2)
+        unpack(archive, folder)
+
+    monkeypatch.setattr(shutil, "unpack_archive", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: find_photos(), range(4)))
+    assert len(calls) == 1 and found == 4 * [found[0]]
+    assert all(folder.is_dir() for folder in found[0].values())
 
 
 def test_a_zip_is_unpacked_once_into_data(files, monkeypatch):

@@ -64,7 +64,7 @@ def text(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fresh_machine(tmp_path, monkeypatch):
     """An empty working folder and home, no A1_DATA, no internet, Colab's disk inside the folder."""
-    empty_machine(tmp_path, monkeypatch, power)
+    empty_machine(tmp_path, monkeypatch)
 
     def offline(*_, **__):
         raise urllib.request.URLError("no internet")
@@ -285,9 +285,9 @@ def test_training_batches_are_drawn_anew(data):
 
 
 def test_the_probes_data_give_two_steps(data):
-    tiny, recipe = data.tiny(), SHORT | {"batch_size": 8}
+    tiny, recipe = data.tiny(), SHORT | {"batch_size": 4}
     assert len(list(tiny.batches("train", recipe, 0))) == tiny.steps(recipe) == 2
-    assert [len(y) for y in tiny.y.values()] == [20, 8]
+    assert [len(y) for y in tiny.y.values()] == [10, 8]
     assert torch.equal(tiny.values, data.tiny().values) and "test" not in tiny.y
     assert len(data.ends["train"]) > 20, "its own windows are as they were"
 

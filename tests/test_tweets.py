@@ -205,14 +205,14 @@ def tweets():
 
 
 def test_batches_are_of_like_length_and_end_with_their_longest():
-    data, recipe = tweets(), TEXT | {"batch_size": 8}
+    data, recipe = tweets(), TEXT | {"batch_size": 4}
     for epoch in (0, 1):
         batches = list(data.batches("train", recipe, epoch))
         assert len(batches) == data.steps(recipe) == 2
         lengths = sorted(((x != PAD).sum(1).tolist() for x, _ in batches), key=min)
         assert max(lengths[0]) <= min(lengths[1])
         for x, y in batches:
-            assert x.shape[1] == (x != PAD).sum(1).max() and y.shape == (8, 3)
+            assert x.shape[1] == (x != PAD).sum(1).max() and y.shape == (4, 3)
     whole = torch.cat([y for _, y in data.batches("val", recipe)])
     assert torch.equal(whole, data.y["val"])
 
