@@ -937,7 +937,7 @@ derived = {"effect.gain": "100 * (effect.on - effect.off)"}
 # %%
 table = pd.DataFrame({NAMES[name]: run["metrics"] for name, run in final.items()}).T.round(4)
 columns = ["test_acc", "val_acc", "train_acc", "train_loss", "val_loss", "test_loss"]
-table[columns].assign(required=["above 75%", "above 80%"])
+table[columns].assign(required=["> 75%", "> 80%"])
 
 # %% [markdown]
 # **Which.** The improved model, ResNet-18, beats the base model, VGG-16C, by {{lead:.1f}} points, outside the test part's noise (p = {{mcnemar_p:.1e}}, 3.5 (b)), with lower loss in all three parts and fewer mistakes of every pair of classes.
