@@ -94,7 +94,8 @@ split = split_food(images, labels, parts)
 dishes = [name.replace("_", " ") for name in classes]
 kept = sum(map(len, split.values()))
 print(f"{len(images):,} photos of {len(classes)} classes, {len(images) - kept} left out as copies")
-pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes).T
+counts = pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes)
+counts.agg(["sum", "min", "max"]).set_axis(["photos", "smallest class", "largest class"])
 
 # %%
 from a1.plots import STYLE, show_images
@@ -278,11 +279,11 @@ few, rows = portion(1 / 3), [(n, *pair) for n in NAMES for pair in pairs[n]]
 tried = {f"{n}-{body:g}-{head:g}": attempt(n, body, head) for n, body, head in rows}
 rates = run_study("transfer/rates", tried, (0,), few)
 rates[["network", "body's rate", "head's rate"]] = rows
-table = rates.pivot_table("val_acc", ["network", "head's rate"], "body's rate")
-table.map("{:.4f}".format).replace("nan", "").rename(index=NAMES)
+table = rates.pivot_table("val_acc", ["body's rate", "head's rate"], "network", sort=False)
+table.sort_index().map("{:.4f}".format).replace("nan", "").rename(columns=NAMES)
 
 # %% [markdown]
-# Validation accuracy by highest rate, 0 being the frozen body; empty: not tried.
+# Validation accuracy by the highest rates of body, 0 being frozen, and head; empty: not tried.
 #
 # **A new head alone is a strong start**: {{try_squeezenet1_1_0_0p01.val_acc:.1%}}, {{try_mobilenet_v2_0_0p01.val_acc:.1%}} and {{try_efficientnet_lite0_0_0p01.val_acc:.1%}} with the body left as it came, where chance is a tenth, in the order of the published accuracies. In three epochs SqueezeNet gets no further at any rate of its body, MobileNetV2 as far ({{try_mobilenet_v2_0p0003_0p003.val_acc:.1%}}); only Lite0 gains from a body that learns ({{try_efficientnet_lite0_0p001_0p001.val_acc:.1%}}).
 #
@@ -319,8 +320,7 @@ WAYS |= {"constant rate": {"schedule": "constant"}, "batch 16": {"batch_size": 1
 tried = {f"{n}-{c}": attempt(n, *FIRST[n], **WAYS[c]) for n in NAMES for c in WAYS}
 lite = "efficientnet_lite0"
 for n in (MIDDLE, LARGE):
-    change = {"size": n, "test_size": SIZES[n]}
-    tried[f"{lite}-{n} pixels"] = attempt(lite, *FIRST[lite], **change)
+    tried[f"{lite}-{n} pixels"] = attempt(lite, *FIRST[lite], size=n, test_size=SIZES[n])
 changes = run_study("transfer/change", tried, (0,), few)
 changes[["network", "change"]] = changes["variant"].str.split("-", expand=True)
 changed = changes.pivot_table("val_acc", "change", "network", sort=False)
@@ -334,7 +334,8 @@ changed.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% tags=["facts"]
 value = changed.round(4)
-facts = {f"change_{n}_{'_'.join(c.split())}.val_acc": float(value.loc[c, n]) for n in NAMES for c in WAYS}
+ways = ("as it was", "constant rate", "batch 16")
+facts = {f"change_{n}_{c.replace(' ', '_')}.val_acc": float(value[n].get(c, 0)) for n in NAMES for c in ways}
 facts |= {f"lite_{n}.val_acc": float(value["efficientnet_lite0"][f"{size} pixels"]) for n, size in ((160, MIDDLE), (224, LARGE))}
 derived = {
     "change.detail": "100 * (lite_160.val_acc - change_efficientnet_lite0_as_it_was.val_acc)",
@@ -374,7 +375,7 @@ derived = {"worth.gap": "100 * (worth.tuned - worth.random)"}
 # %%
 FINAL = {"epochs": 8, "image_sizes": [SMALL] * 5 * FULL, "size": LARGE, "test_size": SIZES[LARGE]}
 final, rows = {}, {}
-ax = plt.figure(figsize=(6, 3)).gca()
+ax = plt.figure(figsize=(6, 2.7)).gca()
 for name, color in COLORS.items():
     batch = {"batch_size": 16} if name == "squeezenet1_1" else {}
     run = attempt(name, *FIRST[name], **FINAL, **batch)
@@ -391,7 +392,7 @@ pd.DataFrame(rows).T.round(4)
 # %% [markdown]
 # **Figure {{fig:history}}.** Accuracy per epoch: training (augmented photos, dashed) and validation. The jump in validation is the change of resolution.
 #
-# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end. The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open. So is, for want of computing time, what
+# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end (in training's mixed precision). The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open. So is, for want of computing time, what
 # mixing of photos, averaging of weights, or training on the validation part as well would bring to a network that knows nearly all its training photos.
 
 # %% tags=["facts"]
@@ -446,17 +447,17 @@ derived = {
 # %%
 counts = confusion_matrix(y_test, probs[order[0]].argmax(1))
 wrong = pd.DataFrame(counts - np.diag(np.diag(counts)), dishes, dishes)
-plt.figure(figsize=(6.5, 4.2))
+plt.figure(figsize=(6.5, 3.8))
 options = {"annot": counts, "fmt": "d", "cmap": "Oranges", "cbar_kws": {"label": "mistakes"}}
 sns.heatmap(wrong, **options).set(xlabel="said", ylabel="true")
 plt.grid(False)
 plt.show()
 report = pd.DataFrame({"recall": counts.diagonal() / counts.sum(1)}, dishes)
 report["most taken for"], report["times"] = wrong.idxmax(axis=1), wrong.max(axis=1)
-report.T
+report.sort_values("recall").head(4)
 
 # %% [markdown]
-# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured.
+# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured. Below it the four hardest classes.
 #
 # **Pastry is taken for pastry.** Apple pie and bread pudding are mixed up most ({{pie.as_pudding}} and {{pudding.as_pie}} times), and apple pie is the hardest class (recall {{pie.recall:.0%}}). Carpaccio and tartare, both raw beef, are seldom mixed up. What shares colour and crust is harder than what shares an ingredient.
 
@@ -471,7 +472,7 @@ facts |= {"pie.recall": float(report["recall"].iloc[0])}
 # #### Accuracy, size, time
 
 # %%
-ax = plt.figure(figsize=(6, 3)).gca()
+ax = plt.figure(figsize=(6, 2.4)).gca()
 for name, row in costs.loc[list(NAMES)].iterrows():
     place = row[f"ms at {SIZES[LARGE]}"], row["test_acc"]
     reach = [[abs(row[bound] - row["test_acc"])] for bound in ("low", "high")]
@@ -479,12 +480,12 @@ for name, row in costs.loc[list(NAMES)].iterrows():
 ax.set(xlabel=f"ms per photo at {SIZES[LARGE]} pixels", ylabel="test accuracy")
 ax.legend(loc="lower right")
 plt.show()
-costs.loc[list(NAMES)].drop(columns=["low", "high"]).rename(index=NAMES).map("{:,.7g}".format).T
+costs.loc[list(NAMES)].iloc[:, [0, 3, 6, 7]].rename(index=NAMES).map("{:,.7g}".format)
 
 # %% [markdown]
 # **Figure {{fig:price}}.** Test accuracy with its 95% interval against the time for a photo.
 #
-# **Accuracy rises with time, not with arithmetic.** Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
+# **Accuracy is paid for in time rather than in arithmetic**: MobileNetV2 takes {{work.mobilenet:.2f}} times SqueezeNet's multiply-adds, and about twice its time. Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
 
 # %% tags=["facts"]
 derived = {"lead.p3": "3 * lead.p", "lead.points": "100 * (lead.lite - lead.mobilenet)", "lead.squeeze": "100 * (lead.lite - lead.squeezenet)"}
