@@ -137,13 +137,13 @@ facts = {"data": f"{len(images):,} photos"} | {f"n_{part}": len(own) for part, o
 #
 # With {{n_train:,}} photos and no GPU the question is what a *small* network carries over. Three are small in different ways:
 #
-# | network | saves | by | ImageNet top-1, % | published by |
-# |---|---|---|---|---|
-# | SqueezeNet 1.1 (2016) | parameters | 1x1 convolutions that squeeze the channels before 3x3 ones see them; no batch norm, no residual paths | 58.2 | torchvision |
-# | MobileNetV2 (2018) | arithmetic | depthwise convolutions, in residual blocks narrow at their ends and six times as wide inside | 71.3 | Keras Applications |
-# | EfficientNet-Lite0 (2020) | both | MobileNetV2's blocks in a number, width and kernel size found by search; without squeeze-and-excitation and swish, for small processors | 75.1 | TensorFlow's table of its checkpoints |
+# | network | saves | by | ImageNet top-1, % |
+# |---|---|---|---|
+# | SqueezeNet 1.1 (2016) | parameters | 1x1 convolutions that squeeze the channels before 3x3 ones see them; no batch norm, no residual paths | 58.2 |
+# | MobileNetV2 (2018) | arithmetic | depthwise convolutions, in residual blocks narrow at their ends and six times as wide inside | 71.3 |
+# | EfficientNet-Lite0 (2020) | both | MobileNetV2's blocks in a number, width and kernel size found by search; without squeeze-and-excitation and swish, for small processors | 75.1 |
 #
-# If features that are better for ImageNet are better for food, as Kornblith et al. found for many data sets, this order should carry over; whether it is worth its price is what is measured here. Training ResNet-50 or VGG-16 would take ten to forty times the arithmetic.
+# Accuracies are those of torchvision, Keras Applications and TensorFlow. If features that are better for ImageNet are better for food, as Kornblith et al. found for many data sets, this order should carry over; whether it is worth its price is what is measured here. Training ResNet-50 or VGG-16 would take ten to forty times the arithmetic.
 
 # %%
 NAMES = {"squeezenet1_1": "SqueezeNet 1.1", "mobilenet_v2": "MobileNetV2"}
@@ -215,7 +215,7 @@ derived = {
 # ### 2 (b) Fine-tuning <a id="BT.2b"></a>
 #
 # **Strategy**: from cheap to dear, each step choosing for the next on validation. Learning rates of body and head, the frozen body among them; from the best, one change at a time of batch size, schedule, augmentation and resolution; what pre-training is worth; at last the final trainings. Tries have three epochs, a third of the photos and 128 pixels.
-# The training loop is that of Part I, and so is the rule that a result is read again only where recipe, data and code are those that made it: the next six cells can be skipped.
+# The training loop is Part I's: the next six cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -323,7 +323,7 @@ for n in (MIDDLE, LARGE):
 changes = run_study("transfer/change", tried, (0,), few)
 changes[["network", "change"]] = changes["variant"].str.split("-", expand=True)
 changed = changes.pivot_table("val_acc", "change", "network", sort=False)
-changed.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
+changed.rename_axis(None).rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% [markdown]
 # - **Schedule.** A rate that is constant from the first step is fatal for SqueezeNet: {{change_squeezenet1_1_constant_rate.val_acc:.1%}} is chance exactly. It has no batch norm, and units that one large step pushes below zero for every photo stay silent behind their ReLU; that this is what happened was not checked. The other two lose no more than noise.
@@ -356,7 +356,7 @@ for name, lr in RANDOM.items():
 worth = run_study("transfer/worth", tried, (0,), portion(1))
 worth[["network", "start"]] = worth["variant"].str.split("-", n=1, expand=True)
 worth = worth.pivot_table("val_acc", "start", "network", sort=False)
-worth.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
+worth.rename_axis(None).rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% [markdown]
 # Lite0 reaches {{worth.tuned:.1%}} from ImageNet's weights and {{worth.random:.1%}} from random ones: {{worth.gap:.0f}} points, more than any other choice in this notebook is worth. It is the gap at equal epochs: with many times more, random starts would come further.
@@ -391,8 +391,7 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # **Figure {{fig:history}}.** Accuracy per epoch: training (augmented photos, dashed) and validation. The jump in validation is the change of resolution.
 #
-# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end (in training's mixed precision). The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open. So is, for want of computing time, what
-# mixing of photos, averaging of weights, or training on the validation part as well would bring to a network that knows nearly all its training photos.
+# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end (in training's mixed precision). The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open.
 
 # %% tags=["facts"]
 lite = rows["EfficientNet-Lite0"].round(4).tolist()
@@ -418,7 +417,7 @@ for label, hits in right.items():
     row = [hits.mean(), ci.low, ci.high, f1, gained, lost, p]
     table[label] = [f"{value:.4g}" for value in row]
     costs.loc[label, ["test_acc", "low", "high"]] = row[:3]
-names = ("test_acc", "95% from", "95% to", "macro-F1", "only it right", "only the best right", "p")
+names = ("test_acc", "95% from", "95% to", "macro-F1", "gained", "lost", "p")
 parts = {n: pd.Series(run["metrics"]).map("{:.4f}".format) for n, run in final.items()}
 seen = pd.DataFrame(parts).loc[["train_acc", "val_acc"]]
 pd.concat([pd.DataFrame(table, names), seen]).rename(columns=NAMES).fillna("")
@@ -427,7 +426,7 @@ pd.concat([pd.DataFrame(table, names), seen]).rename(columns=NAMES).fillna("")
 # All three do better on test than on validation, by {{gap.squeezenet1_1:.0f}}, {{gap.mobilenet_v2:.0f}} and {{gap.efficientnet_lite0:.0f}} points, although the epoch was chosen *on* validation. Test labels were cleaned by hand, the others were not, so noise may be the reason; so may a harder validation part, for the gaps rest on the same photos and each is about twice
 # its standard error. The better the network, the more it has memorised: Lite0 knows {{efficientnet_lite0.train_acc:.1%}} of its training photos, wrong labels included, SqueezeNet {{squeezenet1_1.train_acc:.1%}}.
 #
-# **How sure?** On the same photos Lite0's lead over MobileNetV2 has p = {{lead.p:.3f}} by McNemar's exact test, or {{lead.p3:.3f}} after correction for three comparisons: only just beyond chance. That over SqueezeNet is far beyond. These are the networks *as trained here*, once each; how far another seed would move them is not known.
+# **How sure?** *Gained* are photos right here and wrong with Lite0, *lost* the reverse. Lite0's lead over MobileNetV2 has p = {{lead.p:.3f}} by McNemar's exact test, or {{lead.p3:.3f}} after correction for three comparisons: only just beyond chance. That over SqueezeNet is far beyond. These are the networks *as trained here*, once each; how far another seed would move them is not known.
 #
 # **Two are better than one.** The mean of Lite0's and MobileNetV2's probabilities, the two best on validation, is right on {{two.acc:.1%}} of the test photos: on {{two.gained}} that Lite0 misses, while it misses {{two.lost}} that Lite0 has (p = {{two.p:.3f}}). It costs both networks' time. SqueezeNet as a third adds nothing ({{three.acc:.1%}}).
 
@@ -446,17 +445,17 @@ derived = {
 # %%
 counts = confusion_matrix(y_test, probs[order[0]].argmax(1))
 wrong = pd.DataFrame(counts - np.diag(np.diag(counts)), dishes, dishes)
-plt.figure(figsize=(6.5, 3.8))
+plt.figure(figsize=(6.5, 3.6))
 options = {"annot": counts, "fmt": "d", "cmap": "Oranges", "cbar_kws": {"label": "mistakes"}}
 sns.heatmap(wrong, **options).set(xlabel="said", ylabel="true")
 plt.grid(False)
 plt.show()
 report = pd.DataFrame({"recall": counts.diagonal() / counts.sum(1)}, dishes)
 report["most taken for"], report["times"] = wrong.idxmax(axis=1), wrong.max(axis=1)
-report.sort_values("recall").head(4)
+report.sort_values("recall").head(3)
 
 # %% [markdown]
-# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured. Below it the four hardest classes.
+# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured. Below it the three hardest classes.
 #
 # **Pastry is taken for pastry.** Apple pie and bread pudding are mixed up most ({{pie.as_pudding}} and {{pudding.as_pie}} times), and apple pie is the hardest class (recall {{pie.recall:.0%}}). Carpaccio and tartare, both raw beef, are seldom mixed up. What shares colour and crust is harder than what shares an ingredient.
 
@@ -466,9 +465,7 @@ facts = {"pie.as_pudding": int(wrong.loc["apple pie"].max()) if full else 0, "pu
 facts |= {"pie.recall": float(report["recall"].iloc[0])}
 
 # %% [markdown]
-# ### 2 (d) Comparison <a id="BT.2d"></a>
-#
-# #### Accuracy, size, time
+# ### 2 (d) Comparison: accuracy, size, time <a id="BT.2d"></a>
 
 # %%
 ax = plt.figure(figsize=(6, 2.4)).gca()
