@@ -15,8 +15,8 @@
 # |---|---|---|
 # | 1 ResNeXt from Part I's ResNet, grouped convolutions, cardinality | [1](#BX.1) | Figure {{fig:groups}}, tables |
 # | 2 training and evaluation | [2](#BX.2) | Figures {{fig:rates}}, {{fig:history}}, tables |
-# | 3 (a) metrics of all three models | [3 (a)](#BX.3a) | table, Figure {{fig:late}} |
-# | 3 (b) why they differ | [3 (b)](#BX.3b) | Figures {{fig:cardinality}}, {{fig:convolutions}} |
+# | 3 (a) metrics of all three models | [3 (a)](#BX.3a) | table |
+# | 3 (b) why they differ | [3 (b)](#BX.3b) | Figure {{fig:cardinality}}, tables |
 # | 3 (c) challenges | [3 (c)](#BX.3c) | |
 # | 3 (d) detailed analysis | [3 (d)](#BX.3d) | table |
 # | accuracy above ResNet-18's | [3 (d)](#BX.bar) | table |
@@ -53,6 +53,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.io import ImageReadMode, decode_image, read_file
 
+# %%
+from a1.setup import low_precision, setting, use_device
+from a1.setup import DEVICE, LOW, FULL, RETRAIN, RUNS, seed_everything
+
+use_device(DEVICE, FULL)
+seed_everything(0)
+
 # %% [markdown]
 # ## 1. ResNeXt, from Part I's ResNet <a id="BX.1"></a>
 #
@@ -74,7 +81,7 @@ from torchvision.io import ImageReadMode, decode_image, read_file
 from a1.models.resnext import ResNeXtBlock
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(9, 3.3), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), sharey=True, layout="constrained")
 for ax, groups in zip(axes, (1, 4, 32)):
     conv = nn.Conv2d(128, 128, 3, groups=groups, bias=False)
     group = torch.arange(128) // conv.weight.shape[1]  # of each channel
@@ -98,13 +105,6 @@ print(f"D = 192, 32 paths of 4 channels: {convs}, {sum(convs):,} weights")
 #
 # The paper draws the block in three forms and calls them equal: (a) paths that are *summed*, (b) paths *concatenated* before a common 1x1 convolution, (c) the grouped convolution. Here
 # (a) and (b) are computed with the weights of a block in form (c), and a forward and backward pass of each is timed.
-
-# %%
-from a1.setup import low_precision, setting, use_device
-from a1.setup import DEVICE, LOW, FULL, RETRAIN, RUNS, seed_everything
-
-use_device(DEVICE, FULL)
-seed_everything(0)
 
 # %%
 from a1.models.resnext import by_paths
@@ -162,9 +162,9 @@ def mult_adds(model, size):
 make_resnet = partial(ResNet18, width=64 if FULL else 16)
 make_resnext = partial(ResNeXt, channels=192 if FULL else 48, cardinality=32, width=4)
 makers = {"resnet18": make_resnet, "resnext": make_resnext}
-rivals = {"ResNet-18": make_resnet, "ResNeXt, stages of 1, 2, 3, 2": make_resnext}
-rivals["ResNeXt, stages of 2, 2, 2, 2"] = partial(make_resnext, depths=(2, 2, 2, 2))
-rivals["one path of 62 for 32 of 4"] = partial(make_resnext, cardinality=1, width=62)
+rivals = {"ResNet-18": make_resnet, "ResNeXt": make_resnext}
+rivals["even stages"] = partial(make_resnext, depths=(2, 2, 2, 2))
+rivals["dense"] = partial(make_resnext, cardinality=1, width=62)  # one path of 62
 x = torch.randn(32 if FULL else 2, 3, 64, 64, device=DEVICE).to(memory_format=torch.channels_last)
 models = [make().to(x, memory_format=torch.channels_last) for make in rivals.values()]
 seconds = median_seconds({n: both_passes(m, x) for n, m in zip(rivals, models)}, 5 if FULL else 1)
@@ -174,13 +174,13 @@ costs["M multiply-adds"] = [mult_adds(model.cpu(), 64) / 1e6 for model in models
 pd.concat([costs, (costs / costs.iloc[0]).add_suffix(", ratio")], axis=1).round(2)
 
 # %% [markdown]
-# ResNeXt has {{size_ratio.resnext:.2f}} times ResNet-18's parameters and {{work_ratio.resnext:.2f}} times its multiply-adds. VGG-16C has {{a1_part_1/vgg16c.parameters:,}} parameters and needs
+# Ratios are to ResNet-18. ResNeXt has {{size_ratio.resnext:.2f}} times its parameters and {{work_ratio.resnext:.2f}} times its multiply-adds; VGG-16C has {{a1_part_1/vgg16c.parameters:,}} parameters and needs
 # {{a1_part_1/vgg16c.mult_adds:.0f}} million multiply-adds (Part I).
 #
-# **Equal on paper is not equal in time.** A pass forward and backward takes {{time_ratio.resnext:.2f}} times as long as ResNet-18's, and with ResNet-18's two blocks a stage {{time_ratio.even:.2f}} times, at the same
+# **Equal on paper is not equal in time.** A pass forward and backward takes {{time_ratio.resnext:.2f}} times as long as ResNet-18's, and with ResNet-18's two blocks a stage ("even stages") {{time_ratio.even:.2f}} times, at the same
 # multiply-adds: a bottleneck costs the same in each stage, but the feature maps it writes and reads are largest in the first. Memory traffic is the likely reason, as ShuffleNet V2's
 # authors say of wide bottlenecks and groups. So one block moves from the first stage to the third, where the paper's networks have most of theirs. Dense bottlenecks, one path of 62 channels
-# for 32 of 4, take {{time_ratio.dense:.2f}} times ResNet-18's time; they return in 3 (b) as a control.
+# instead of 32 of 4, take {{time_ratio.dense:.2f}} times ResNet-18's time; they return in 3 (b) as a control.
 
 # %% tags=["facts"]
 keys = ("resnet18", "resnext", "even", "dense")
@@ -223,7 +223,7 @@ from a1.photos import Photos
 images, labels, files = load_photos(None if FULL else 150)
 split = split_indices(images, labels)
 data = Photos(images, labels, split, files)
-pd.DataFrame({p: labels[split[p]].bincount().numpy() for p in PARTS}, CLASSES)
+print({part: len(y) for part, y in data.y.items()})
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -264,7 +264,7 @@ RATES, BEST = (0.1, 0.2, 0.4, 0.8), {"resnet18": 0.2, "resnext": 0.4}  # best wi
 STUDY = RECIPE | {"epochs": 8 if FULL else 1}
 chosen = study_indices(labels, split, *((1500, 500) if FULL else (20, 20)))
 study_data = Photos(images, labels, chosen, files, size=32)
-networks = makers | {"dense": rivals["one path of 62 for 32 of 4"]}
+networks = makers | {"dense": rivals["dense"]}
 tried = {f"{n}-0.1-one": ((make, STUDY), len(SEEDS)) for n, make in networks.items()}
 for name, make in makers.items():
     start = partial(lambda make: zero_last_gamma(make()), make)
@@ -282,17 +282,18 @@ table = table.join(groups[["train_acc", "worst loss"]].mean())
 best = {name: f"{name}-{rate}-zero" for name, rate in BEST.items()}
 theirs, ours = (100 * rows[best[name]]["val_acc"] for name in makers)
 lead, error = ours.mean() - theirs.mean(), np.hypot(ours.sem(), theirs.sem())
-print(f"{best}: ResNeXt {lead:+.2f} points, standard error {error:.2f}")
+print(f"each at its best rate: ResNeXt {lead:+.2f} points, standard error {error:.2f}")
 table.round(4)
 
 # %%
 from a1.plots import COLORS, NAMES, STYLE
 
 plt.rcParams.update(STYLE)
-options = {"hue": "network", "palette": COLORS | {"dense": "gray"}, "style": "gamma"}
-ax = sns.lineplot(runs, x="rate", y="val_acc", errorbar=None, markers=True, **options)
-sns.scatterplot(runs, x="rate", y="val_acc", legend=False, ax=ax, **options)
+options = {"palette": [*(COLORS[name] for name in makers), "gray"], "errorbar": ("pi", 100)}
+options |= {"x": "rate", "y": "val_acc", "hue": "network", "style": "gamma", "markers": True}
+ax = sns.lineplot(runs.replace({"network": NAMES}), err_style="bars", **options)
 ax.set(xlabel="highest learning rate", ylabel="validation accuracy")
+sns.move_legend(ax, "lower right", ncol=2)
 plt.show()
 
 # %% tags=["facts"]
@@ -317,7 +318,7 @@ derived = {
 }
 
 # %% [markdown]
-# **Figure {{fig:rates}}.** Validation accuracy against the highest rate: a mark a run, the line their mean. Gray: dense bottlenecks with the usual start.
+# **Figure {{fig:rates}}.** Validation accuracy against the highest rate: means, bars the range of three seeds. Dots, gray among them: the usual start; crosses: zero last gammas.
 #
 # **At 0.1 with the usual start ResNeXt reaches {{rates.resnext_one_01_acc:.1%}} and ResNet-18 {{rates.resnet18_one_01_acc:.1%}}; at rates of their own {{rates.resnext_zero_04_acc:.1%}} and {{rates.resnet18_zero_02_acc:.1%}}**: a difference of {{own.lead:+.2f}} points with a standard error of
 # {{own.error:.2f}}. The training photos are fitted better, too: 0.1 was slow, not careful. Most of what looked like a weakness of the architecture was one of the rate; whether ResNeXt is behind at all three seeds cannot say. It is not ahead.
@@ -335,16 +336,10 @@ derived = {
 # **They were trained before the search of 2.2, at the common rate with the usual start, one seed each.** Six runs at the rates of 2.2 would take more than seven hours on two cores.
 
 # %%
-OWN_RATE = False  # True: each network's rate and start of 2.2, three seeds; hours on a CPU
 QUICK = {"epochs": 8, "batch_size": 16, "optimizer": "adamw", "image_sizes": [32] * 2}
 FINAL = RECIPE | ({"epochs": 20, "image_sizes": [32] * 8 + [48] * 5} if FULL else QUICK)
-final, seeds = {}, SEEDS if OWN_RATE else (0,)
-for name, make in makers.items():
-    start, recipe = tried[best[name]][0] if OWN_RATE else (make, RECIPE)
-    recipe = FINAL | {"lr": recipe["lr"] if FULL else 0.003}
-    prefix = f"{name}/{'own-' * OWN_RATE}seed"
-    found = [train_once(f"{prefix}{seed}", start, recipe | {"seed": seed}, data) for seed in seeds]
-    final[name] = max(found, key=lambda record: record["metrics"]["val_acc"])
+FINAL |= {"lr": 0.1 if FULL else 0.003}
+final = {name: train_once(f"{name}/seed0", make, FINAL, data) for name, make in makers.items()}
 if (path := RUNS / "vgg16c/seed0.json").exists() and (record := read(path))["data"] == data.id:
     final = {"vgg16c": record} | final
 
@@ -383,7 +378,7 @@ for name, record in final.items():
     mixed = [wrong[a, b] + wrong[b, a] for a, b in ((0, 1), (0, 2), (1, 2))]
     rows[NAMES[name]] = [*f1, *mixed, (said != y_test).sum()]
 heads = [f"F1 {name}" for name in CLASSES] + ["dogs, food", "dogs, vehicles", "food, vehicles"]
-pd.DataFrame(rows, [*heads, "all mistakes"]).T
+pd.DataFrame.from_dict(rows, "index", columns=[*heads, "all mistakes"])
 
 # %% tags=["facts"]
 counts = pd.DataFrame(rows, [*heads, "all mistakes"])["ResNeXt"]
@@ -414,14 +409,9 @@ from a1.evaluate import metrics_table
 
 pd.concat({NAMES[name]: metrics_table(record) for name, record in final.items()})
 
-# %%
-plot_history(final, first=14 if FULL else 1)
-
 # %% [markdown]
-# **Figure {{fig:late}}.** The epochs at 64 pixels, as Figure {{fig:history}}.
-#
-# Accuracy, macro-F1 and loss give one order in validation and test: ResNet-18, ResNeXt, VGG-16C. The two residual networks' intervals overlap widely; VGG-16C's lies below both. On the *training* photos ResNeXt
-# is no worse than ResNet-18 ({{resnext.train_acc:.2%}} and {{a1_part_1/resnet18.train_acc:.2%}}): it does not lack capacity. At 64 pixels ResNet-18 is ahead in validation in every epoch, by little.
+# Accuracy, macro-F1 and loss give one order in validation and test: ResNet-18, ResNeXt, VGG-16C. On the test part the two residual networks' intervals overlap widely; VGG-16C's lies below both. On the *training* photos ResNeXt
+# is no worse than ResNet-18 ({{resnext.train_acc:.2%}} and {{a1_part_1/resnet18.train_acc:.2%}}): it does not lack capacity.
 
 # %% [markdown]
 # ### 3 (b) Why the results differ <a id="BX.3b"></a>
@@ -448,17 +438,18 @@ means["sd"] = runs.groupby("cardinality")["val_acc"].std()
 means["gap_points"] = 100 * (means["train_acc"] - means["val_acc"])
 means["parameters"] = [sum(w.numel() for w in make().parameters()) for make in small.values()]
 means["M multiply-adds"] = [mult_adds(make(), 32) / 1e6 for make in small.values()]
-curves = runs.melt("cardinality", ["val_acc", "train_acc"], "part", "accuracy")
+curves = runs.rename(columns={"val_acc": "validation", "train_acc": "training"})
+curves = curves.melt("cardinality", ["validation", "training"], "part", "accuracy")
 options = {"style": "part", "errorbar": ("pi", 100), "color": COLORS["resnext"]}
+plt.figure(figsize=(6.5, 2.4))
 sns.lineplot(curves.astype({"cardinality": str}), x="cardinality", y="accuracy", **options)
 plt.show()
 one, many = (100 * runs.loc[runs["cardinality"] == c, "val_acc"].to_numpy() for c in (1, 32))
 slope = linregress(np.log2(runs["cardinality"]), 100 * runs["val_acc"])
-print(
-    f"32 minus 1: {(many - one).mean():+.2f} points, paired p = {ttest_rel(many, one).pvalue:.3f}"
-)
+p = ttest_rel(many, one).pvalue
+print(f"32 minus 1: {(many - one).mean():+.2f} points, paired p = {p:.3f}")
 print(f"slope a doubling: {slope.slope:.2f}, error {slope.stderr:.2f}, p = {slope.pvalue:.3f}")
-means.round(4)
+means.round({"M multiply-adds": 1}).round(4)
 
 # %% [markdown]
 # **Figure {{fig:cardinality}}.** Accuracy against cardinality, at equal multiply-adds: mean and range over three seeds.
@@ -499,18 +490,10 @@ for channels, side in ((128, 32), (256, 16), (512, 8), (1024, 4)):
     steps = {groups: both_passes(conv.to(x), x) for groups, conv in convs.items()}
     seconds = median_seconds(steps, 7 if FULL else 1)
     speed[f"{channels} channels, {side}x{side}"] = seconds[1] / seconds
-ax = speed.plot(style="o-", logx=True, logy=True, colormap="viridis", figsize=(6.5, 3.4))
-ax.plot(speed.index, speed.index, "--", color="gray", label="promised by the multiply-adds")
-ax.set(xlabel="groups", ylabel="times as fast as one group")
-for axis in (ax.xaxis, ax.yaxis):
-    axis.set_ticks(list(WIDTHS), list(WIDTHS))
-ax.minorticks_off()
-ax.legend()
-plt.show()
-speed.round(2)
+speed.iloc[1:].T.round(2)
 
 # %% [markdown]
-# **Figure {{fig:convolutions}}.** How much faster a 3x3 convolution gets in groups, on this machine; dashed, what the multiply-adds promise.
+# How much faster a 3x3 convolution gets in groups, on this machine. The multiply-adds promise as many times as there are groups.
 #
 # With 128 channels at 32x32 positions 32 groups gain a factor of {{conv.gain128:.1f}} instead of 32, with 1,024 channels at 4x4 {{conv.gain1024:.1f}}. Feature maps are read and written however few the multiplications, and a group of
 # 4 channels fills a small part of a vector register. At 128 channels 16 groups, which gain {{conv.gain128_16:.1f}}, beat 32.
@@ -519,8 +502,7 @@ speed.round(2)
 facts = {"conv.precision": str(LOW).removeprefix("torch.")}
 for column in speed:
     facts[f"conv.gain{column.split()[0]}"] = round(float(speed[column].iloc[-1]), 2)
-    for groups, gain in speed[column].items():
-        facts[f"conv.gain{column.split()[0]}_{groups}"] = round(float(gain), 2)
+facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 
 # %% [markdown]
 # #### Architecture: against ResNet-18
@@ -532,8 +514,8 @@ for column in speed:
 # #### Architecture: against VGG-16C
 #
 # Both residual networks beat VGG-16C, and not by overfitting less: it fits the *training* photos worse ({{a1_part_1/vgg16c.train_acc:.1%}} against {{resnext.train_acc:.1%}}), with more than three times the parameters. That points to easier
-# optimisation: shortcuts carry the gradient past every block and batch norm keeps the scale, which lets them train at five times VGG-16C's rate (Part I: at 0.1 it stays at chance). ResNeXt also averages over its last 4x4 positions where VGG-16C
-# spends 25 million weights in linear layers on 2x2, and a 3x3 stem keeps detail. Which of these counts how much, these runs cannot tell; Part II takes shortcuts and batch norm away one by one.
+# optimisation by shortcuts and batch norm, which let them train at five times VGG-16C's rate (Part I). ResNeXt also averages over its last 4x4 positions where VGG-16C
+# spends 25 million weights in linear layers on 2x2. Which of these counts how much, these runs cannot tell; Part II takes shortcuts and batch norm away one by one.
 
 # %% [markdown]
 # ### 3 (c) Challenges <a id="BX.3c"></a>
@@ -562,7 +544,7 @@ def compare(one, other):
 
 
 pairs = [("resnext", other) for other in final if other != "resnext"] + [("average", "resnet18")]
-table = pd.DataFrame({f"{a}, {b}": compare(a, b) for a, b in pairs}).T
+table = pd.DataFrame([compare(*pair) for pair in pairs], [f"{a}, {b}" for a, b in pairs])
 print("wrong with all networks:", int(np.all([~right[name] for name in final], 0).sum()))
 print(f"accuracy of the average of ResNet-18 and ResNeXt: {right['average'].mean():.4f}")
 table.round(5)
@@ -610,7 +592,7 @@ derived = {"pair.n_wrong": "pair.both + pair.other", "pair.differ": "pair.only +
 # ### Running it again
 #
 # The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU). Runs whose recipe, data and code are unchanged are read from `runs/`; what you change is trained anew.
-# VGG-16C is read where Part I has trained it, else left out. `OWN_RATE = True` in 2.3 trains the full networks at the rates of 2.2.
+# VGG-16C is read where Part I has trained it, else left out.
 
 # %% tags=["reported"]
 REPORTED = {"resnext.test_acc": None}

@@ -5,12 +5,12 @@
 # MobileNetV2 on {{mobilenet_v2.test_acc:.1%}}, SqueezeNet on {{squeezenet1_1.test_acc:.1%}}; the mean of the first two networks' probabilities does better than either. The order is that of their published ImageNet
 # accuracies, and of new heads on the frozen networks. Pre-training decides: after the same short training Lite0 reaches {{worth.tuned:.1%}} of validation photos from ImageNet's weights and {{worth.random:.1%}} from random ones.
 #
-# | model | published ImageNet top-1, % | validation | test, 95% interval | macro-F1 | parameters |
-# |---|---|---|---|---|---|
-# | SqueezeNet 1.1 | 58.2 | {{squeezenet1_1.val_acc:.1%}} | {{squeezenet1_1.test_acc:.1%}} ({{squeezenet1_1.low:.1%}} to {{squeezenet1_1.high:.1%}}) | {{squeezenet1_1.test_macro_f1:.3f}} | {{squeezenet1_1.parameters:,}} |
-# | MobileNetV2 | 71.3 | {{mobilenet_v2.val_acc:.1%}} | {{mobilenet_v2.test_acc:.1%}} ({{mobilenet_v2.low:.1%}} to {{mobilenet_v2.high:.1%}}) | {{mobilenet_v2.test_macro_f1:.3f}} | {{mobilenet_v2.parameters:,}} |
-# | EfficientNet-Lite0 | 75.1 | {{efficientnet_lite0.val_acc:.1%}} | **{{efficientnet_lite0.test_acc:.1%}}** ({{efficientnet_lite0.low:.1%}} to {{efficientnet_lite0.high:.1%}}) | {{efficientnet_lite0.test_macro_f1:.3f}} | {{efficientnet_lite0.parameters:,}} |
-# | mean of the two best | | | **{{two.acc:.1%}}** ({{two.low:.1%}} to {{two.high:.1%}}) | {{two.macro_f1:.3f}} | |
+# | model | validation | test, 95% interval | macro-F1 | parameters |
+# |---|---|---|---|---|
+# | SqueezeNet 1.1 | {{squeezenet1_1.val_acc:.1%}} | {{squeezenet1_1.test_acc:.1%}} ({{squeezenet1_1.low:.1%}} to {{squeezenet1_1.high:.1%}}) | {{squeezenet1_1.test_macro_f1:.3f}} | {{squeezenet1_1.parameters:,}} |
+# | MobileNetV2 | {{mobilenet_v2.val_acc:.1%}} | {{mobilenet_v2.test_acc:.1%}} ({{mobilenet_v2.low:.1%}} to {{mobilenet_v2.high:.1%}}) | {{mobilenet_v2.test_macro_f1:.3f}} | {{mobilenet_v2.parameters:,}} |
+# | EfficientNet-Lite0 | {{efficientnet_lite0.val_acc:.1%}} | **{{efficientnet_lite0.test_acc:.1%}}** ({{efficientnet_lite0.low:.1%}} to {{efficientnet_lite0.high:.1%}}) | {{efficientnet_lite0.test_macro_f1:.3f}} | {{efficientnet_lite0.parameters:,}} |
+# | mean of the two best | | **{{two.acc:.1%}}** ({{two.low:.1%}} to {{two.high:.1%}}) | {{two.macro_f1:.3f}} | |
 #
 # The assignment names Food-11, which could not be had for this run: the photos are ten classes of Food-101. Food-11 is read by the same code where it lies in `data/`. No accuracy is required.
 #
@@ -56,7 +56,6 @@ import timm
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
-from IPython.display import display
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.model_selection import train_test_split
@@ -95,7 +94,8 @@ split = split_food(images, labels, parts)
 dishes = [name.replace("_", " ") for name in classes]
 kept = sum(map(len, split.values()))
 print(f"{len(images):,} photos of {len(classes)} classes, {len(images) - kept} left out as copies")
-pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes).T
+counts = pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes)
+counts.agg(["sum", "min", "max"]).set_axis(["photos", "smallest class", "largest class"])
 
 # %%
 from a1.plots import STYLE, show_images
@@ -138,13 +138,13 @@ facts = {"data": f"{len(images):,} photos"} | {f"n_{part}": len(own) for part, o
 #
 # With {{n_train:,}} photos and no GPU the question is what a *small* network carries over. Three are small in different ways:
 #
-# | network | saves | by | ImageNet top-1, % | published by |
-# |---|---|---|---|---|
-# | SqueezeNet 1.1 (2016) | parameters | 1x1 convolutions that squeeze the channels before 3x3 ones see them; no batch norm, no residual paths | 58.2 | torchvision |
-# | MobileNetV2 (2018) | arithmetic | depthwise convolutions, in residual blocks narrow at their ends and six times as wide inside | 71.3 | Keras Applications |
-# | EfficientNet-Lite0 (2020) | both | MobileNetV2's blocks in a number, width and kernel size found by search; without squeeze-and-excitation and swish, for small processors | 75.1 | TensorFlow's table of its checkpoints |
+# | network | saves | by | ImageNet top-1, % |
+# |---|---|---|---|
+# | SqueezeNet 1.1 (2016) | parameters | 1x1 convolutions that squeeze the channels before 3x3 ones see them; no batch norm, no residual paths | 58.2 |
+# | MobileNetV2 (2018) | arithmetic | depthwise convolutions, in residual blocks narrow at their ends and six times as wide inside | 71.3 |
+# | EfficientNet-Lite0 (2020) | both | MobileNetV2's blocks in a number, width and kernel size found by search; without squeeze-and-excitation and swish, for small processors | 75.1 |
 #
-# If features that are better for ImageNet are better for food, as Kornblith et al. found for many data sets, this order should carry over; whether it is worth its price is what is measured here. Training ResNet-50 or VGG-16 would take ten to forty times the arithmetic.
+# Accuracies are those of torchvision, Keras Applications and TensorFlow. If features that are better for ImageNet are better for food, as Kornblith et al. found for many data sets, this order should carry over; whether it is worth its price is what is measured here. Training ResNet-50 or VGG-16 would take ten to forty times the arithmetic.
 
 # %%
 NAMES = {"squeezenet1_1": "SqueezeNet 1.1", "mobilenet_v2": "MobileNetV2"}
@@ -216,7 +216,7 @@ derived = {
 # ### 2 (b) Fine-tuning <a id="BT.2b"></a>
 #
 # **Strategy**: from cheap to dear, each step choosing for the next on validation. Learning rates of body and head, the frozen body among them; from the best, one change at a time of batch size, schedule, augmentation and resolution; what pre-training is worth; at last the final trainings. Tries have three epochs, a third of the photos and 128 pixels.
-# The training loop is that of Part I, and so is the rule that a result is read again only where recipe, data and code are those that made it: the next six cells can be skipped.
+# The training loop is Part I's: the next six cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -277,12 +277,12 @@ pairs = {n: RATES + AROUND[n] if FULL else RATES[:1] for n in NAMES}
 few, rows = portion(1 / 3), [(n, *pair) for n in NAMES for pair in pairs[n]]
 tried = {f"{n}-{body:g}-{head:g}": attempt(n, body, head) for n, body, head in rows}
 rates = run_study("transfer/rates", tried, (0,), few)
-rates[["network", "body's rate", "head's rate"]] = rows
-table = rates.pivot_table("val_acc", ["network", "head's rate"], "body's rate")
-table.map("{:.4f}".format).replace("nan", "").rename(index=NAMES)
+rates[["network", "rates"]] = [(n, f"{body:g}, {head:g}") for n, body, head in rows]
+table = rates.pivot_table("val_acc", "rates", "network", sort=False).rename_axis(None)
+table.map("{:.4f}".format).replace("nan", "").rename(columns=NAMES)
 
 # %% [markdown]
-# Validation accuracy by highest rate, 0 being the frozen body; empty: not tried.
+# Validation accuracy by the highest rates of body (0: frozen) and head; empty: not tried.
 #
 # **A new head alone is a strong start**: {{try_squeezenet1_1_0_0p01.val_acc:.1%}}, {{try_mobilenet_v2_0_0p01.val_acc:.1%}} and {{try_efficientnet_lite0_0_0p01.val_acc:.1%}} with the body left as it came, where chance is a tenth, in the order of the published accuracies. In three epochs SqueezeNet gets no further at any rate of its body, MobileNetV2 as far ({{try_mobilenet_v2_0p0003_0p003.val_acc:.1%}}); only Lite0 gains from a body that learns ({{try_efficientnet_lite0_0p001_0p001.val_acc:.1%}}).
 #
@@ -319,12 +319,11 @@ WAYS |= {"constant rate": {"schedule": "constant"}, "batch 16": {"batch_size": 1
 tried = {f"{n}-{c}": attempt(n, *FIRST[n], **WAYS[c]) for n in NAMES for c in WAYS}
 lite = "efficientnet_lite0"
 for n in (MIDDLE, LARGE):
-    change = {"size": n, "test_size": SIZES[n]}
-    tried[f"{lite}-{n} pixels"] = attempt(lite, *FIRST[lite], **change)
+    tried[f"{lite}-{n} pixels"] = attempt(lite, *FIRST[lite], size=n, test_size=SIZES[n])
 changes = run_study("transfer/change", tried, (0,), few)
 changes[["network", "change"]] = changes["variant"].str.split("-", expand=True)
 changed = changes.pivot_table("val_acc", "change", "network", sort=False)
-changed.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
+changed.rename_axis(None).rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% [markdown]
 # - **Schedule.** A rate that is constant from the first step is fatal for SqueezeNet: {{change_squeezenet1_1_constant_rate.val_acc:.1%}} is chance exactly. It has no batch norm, and units that one large step pushes below zero for every photo stay silent behind their ReLU; that this is what happened was not checked. The other two lose no more than noise.
@@ -334,7 +333,8 @@ changed.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% tags=["facts"]
 value = changed.round(4)
-facts = {f"change_{n}_{'_'.join(c.split())}.val_acc": float(value.loc[c, n]) for n in NAMES for c in WAYS}
+ways = ("as it was", "constant rate", "batch 16")
+facts = {f"change_{n}_{c.replace(' ', '_')}.val_acc": float(value[n].get(c, 0)) for n in NAMES for c in ways}
 facts |= {f"lite_{n}.val_acc": float(value["efficientnet_lite0"][f"{size} pixels"]) for n, size in ((160, MIDDLE), (224, LARGE))}
 derived = {
     "change.detail": "100 * (lite_160.val_acc - change_efficientnet_lite0_as_it_was.val_acc)",
@@ -356,7 +356,7 @@ for name, lr in RANDOM.items():
 worth = run_study("transfer/worth", tried, (0,), portion(1))
 worth[["network", "start"]] = worth["variant"].str.split("-", n=1, expand=True)
 worth = worth.pivot_table("val_acc", "start", "network", sort=False)
-worth.rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
+worth.rename_axis(None).rename(columns=NAMES).map("{:.4f}".format).replace("nan", "")
 
 # %% [markdown]
 # Lite0 reaches {{worth.tuned:.1%}} from ImageNet's weights and {{worth.random:.1%}} from random ones: {{worth.gap:.0f}} points, more than any other choice in this notebook is worth. It is the gap at equal epochs: with many times more, random starts would come further.
@@ -374,7 +374,7 @@ derived = {"worth.gap": "100 * (worth.tuned - worth.random)"}
 # %%
 FINAL = {"epochs": 8, "image_sizes": [SMALL] * 5 * FULL, "size": LARGE, "test_size": SIZES[LARGE]}
 final, rows = {}, {}
-ax = plt.figure(figsize=(6, 3)).gca()
+ax = plt.figure(figsize=(6, 2.7)).gca()
 for name, color in COLORS.items():
     batch = {"batch_size": 16} if name == "squeezenet1_1" else {}
     run = attempt(name, *FIRST[name], **FINAL, **batch)
@@ -382,17 +382,16 @@ for name, color in COLORS.items():
     history = pd.DataFrame(final[name]["history"]).set_index("epoch")
     ax.plot(history["train_acc"], "--", color=color)
     ax.plot(history["val_acc"], color=color, label=NAMES[name])
-    rows[NAMES[name]] = history["val_acc"]
+    rows[NAMES[name]] = history["val_acc"].round(3)
 ax.set(xlabel="epoch", ylabel="accuracy")
 ax.legend(loc="lower right")
 plt.show()
-pd.DataFrame(rows).T.round(4)
+pd.DataFrame(rows).T
 
 # %% [markdown]
 # **Figure {{fig:history}}.** Accuracy per epoch: training (augmented photos, dashed) and validation. The jump in validation is the change of resolution.
 #
-# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end. The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open. So is, for want of computing time, what
-# mixing of photos, averaging of weights, or training on the validation part as well would bring to a network that knows nearly all its training photos.
+# *Score against budget*, Lite0 on validation: {{budget.tries:.1%}} after three epochs on a third of the photos, {{worth.tuned:.1%}} after five on all, {{budget.final:.1%}} at the end (in training's mixed precision). The last epoch adds {{budget.last:.1f}} points, but at a rate near zero, so what a longer schedule would bring is open.
 
 # %% tags=["facts"]
 lite = rows["EfficientNet-Lite0"].round(4).tolist()
@@ -418,16 +417,16 @@ for label, hits in right.items():
     row = [hits.mean(), ci.low, ci.high, f1, gained, lost, p]
     table[label] = [f"{value:.4g}" for value in row]
     costs.loc[label, ["test_acc", "low", "high"]] = row[:3]
-names = ("test_acc", "95% from", "95% to", "macro-F1", "only it right", "only the best right", "p")
-display(pd.DataFrame(table, names).T.rename(index=NAMES))
-parts = {n: {f"{p}_acc": run["metrics"][f"{p}_acc"] for p in PARTS} for n, run in final.items()}
-pd.DataFrame(parts).T.round(4).rename(index=NAMES)
+names = ("test_acc", "95% from", "95% to", "macro-F1", "gained", "lost", "p")
+parts = {n: pd.Series(run["metrics"]).map("{:.4f}".format) for n, run in final.items()}
+seen = pd.DataFrame(parts).loc[["train_acc", "val_acc"]]
+pd.concat([pd.DataFrame(table, names), seen]).rename(columns=NAMES).fillna("")
 
 # %% [markdown]
 # All three do better on test than on validation, by {{gap.squeezenet1_1:.0f}}, {{gap.mobilenet_v2:.0f}} and {{gap.efficientnet_lite0:.0f}} points, although the epoch was chosen *on* validation. Test labels were cleaned by hand, the others were not, so noise may be the reason; so may a harder validation part, for the gaps rest on the same photos and each is about twice
 # its standard error. The better the network, the more it has memorised: Lite0 knows {{efficientnet_lite0.train_acc:.1%}} of its training photos, wrong labels included, SqueezeNet {{squeezenet1_1.train_acc:.1%}}.
 #
-# **How sure?** On the same photos Lite0's lead over MobileNetV2 has p = {{lead.p:.3f}} by McNemar's exact test, or {{lead.p3:.3f}} after correction for three comparisons: only just beyond chance. That over SqueezeNet is far beyond. These are the networks *as trained here*, once each; how far another seed would move them is not known.
+# **How sure?** *Gained* are photos right here and wrong with Lite0, *lost* the reverse. Lite0's lead over MobileNetV2 has p = {{lead.p:.3f}} by McNemar's exact test, or {{lead.p3:.3f}} after correction for three comparisons: only just beyond chance. That over SqueezeNet is far beyond. These are the networks *as trained here*, once each; how far another seed would move them is not known.
 #
 # **Two are better than one.** The mean of Lite0's and MobileNetV2's probabilities, the two best on validation, is right on {{two.acc:.1%}} of the test photos: on {{two.gained}} that Lite0 misses, while it misses {{two.lost}} that Lite0 has (p = {{two.p:.3f}}). It costs both networks' time. SqueezeNet as a third adds nothing ({{three.acc:.1%}}).
 
@@ -446,17 +445,17 @@ derived = {
 # %%
 counts = confusion_matrix(y_test, probs[order[0]].argmax(1))
 wrong = pd.DataFrame(counts - np.diag(np.diag(counts)), dishes, dishes)
-plt.figure(figsize=(6.5, 4.2))
+plt.figure(figsize=(6.5, 3.6))
 options = {"annot": counts, "fmt": "d", "cmap": "Oranges", "cbar_kws": {"label": "mistakes"}}
 sns.heatmap(wrong, **options).set(xlabel="said", ylabel="true")
 plt.grid(False)
 plt.show()
 report = pd.DataFrame({"recall": counts.diagonal() / counts.sum(1)}, dishes)
 report["most taken for"], report["times"] = wrong.idxmax(axis=1), wrong.max(axis=1)
-report.T
+report.sort_values("recall").head(3)
 
 # %% [markdown]
-# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured.
+# **Figure {{fig:confusions}}.** Confusion matrix of EfficientNet-Lite0 on the test part; only mistakes are coloured. Below it the three hardest classes.
 #
 # **Pastry is taken for pastry.** Apple pie and bread pudding are mixed up most ({{pie.as_pudding}} and {{pudding.as_pie}} times), and apple pie is the hardest class (recall {{pie.recall:.0%}}). Carpaccio and tartare, both raw beef, are seldom mixed up. What shares colour and crust is harder than what shares an ingredient.
 
@@ -466,12 +465,10 @@ facts = {"pie.as_pudding": int(wrong.loc["apple pie"].max()) if full else 0, "pu
 facts |= {"pie.recall": float(report["recall"].iloc[0])}
 
 # %% [markdown]
-# ### 2 (d) Comparison <a id="BT.2d"></a>
-#
-# #### Accuracy, size, time
+# ### 2 (d) Comparison: accuracy, size, time <a id="BT.2d"></a>
 
 # %%
-ax = plt.figure(figsize=(6, 3)).gca()
+ax = plt.figure(figsize=(6, 2.4)).gca()
 for name, row in costs.loc[list(NAMES)].iterrows():
     place = row[f"ms at {SIZES[LARGE]}"], row["test_acc"]
     reach = [[abs(row[bound] - row["test_acc"])] for bound in ("low", "high")]
@@ -479,12 +476,12 @@ for name, row in costs.loc[list(NAMES)].iterrows():
 ax.set(xlabel=f"ms per photo at {SIZES[LARGE]} pixels", ylabel="test accuracy")
 ax.legend(loc="lower right")
 plt.show()
-costs.loc[list(NAMES)].drop(columns=["low", "high"]).rename(index=NAMES).map("{:,.7g}".format).T
+costs.loc[list(NAMES)].iloc[:, [0, 3, 6, 7]].rename(index=NAMES).map("{:,.7g}".format)
 
 # %% [markdown]
 # **Figure {{fig:price}}.** Test accuracy with its 95% interval against the time for a photo.
 #
-# **Accuracy rises with time, not with arithmetic.** Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
+# **Accuracy is paid for in time rather than in arithmetic**: MobileNetV2 takes {{work.mobilenet:.2f}} times SqueezeNet's multiply-adds, and about twice its time. Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
 
 # %% tags=["facts"]
 derived = {"lead.p3": "3 * lead.p", "lead.points": "100 * (lead.lite - lead.mobilenet)", "lead.squeeze": "100 * (lead.lite - lead.squeezenet)"}
