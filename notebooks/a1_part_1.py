@@ -182,15 +182,22 @@ assert not seen["train"] & (seen["val"] | seen["test"]) and not seen["val"] & se
 pd.DataFrame({p: labels[split[p]].bincount().numpy() for p in PARTS}, CLASSES)
 
 # %%
+small = F.avg_pool2d(images.float(), 4).flatten(1)  # 16x16 pixels
+small = F.normalize(small - small.mean(1, keepdim=True))
+twins = (small[split["test"]] @ small[split["train"]].T).max(1).values > 0.99
+names = {CLASSES[c] for c in labels[split["test"]][twins]}
+print(f"{int(twins.sum())} of {len(twins):,} test photos have a near copy in training: {names}")
+
 (x, y), (x_val, y_val) = ((pixels[split[p]].flatten(1), labels[split[p]]) for p in ("train", "val"))
 template_acc = NearestCentroid().fit(x, y).score(x_val, y_val)
 print(f"nearest mean training photo names the class of {template_acc:.1%} of validation photos")
 
 # %% [markdown]
-# This is a first baseline, from colour and layout alone. What local shape adds is for the networks to show.
+# **Near copies.** Only exact copies are kept together. At 16x16 pixels {{n_twins}} test photos, all of dogs, correlate above 0.99 with a
+# training photo; 3.5 scores the networks without them. The nearest mean photo is **a first baseline**, from colour and layout alone.
 
 # %% tags=["facts"]
-facts = {"template_acc": template_acc, "n_test": len(split["test"])}
+facts = {"n_twins": int(twins.sum()), "template_acc": template_acc, "n_test": len(twins)}
 
 # %%
 from a1.photos import Classification
@@ -859,12 +866,14 @@ p = binomtest(only_vgg, max(1, only_vgg + only_resnet)).pvalue
 print(f"right: only VGG-16C {only_vgg}, only ResNet-18 {only_resnet}, none {both}; p = {p:.1e}")
 costs = [summary(make(), (1, 3, 64, 64), verbose=0) for make in (make_vgg, make_resnet)]
 rows = [(f"{c.total_params:,}", round(c.total_mult_adds / 1e6)) for c in costs]
-pd.DataFrame(rows, ["VGG-16C", "ResNet-18"], ["parameters", "M multiply-adds"])
+table = pd.DataFrame(rows, ["VGG-16C", "ResNet-18"], ["parameters", "M multiply-adds"])
+kept = ~twins.numpy()
+table.assign(test_acc=[a.mean(), b.mean()], without_near_copies=[a[kept].mean(), b[kept].mean()])
 
 # %% [markdown]
 # The networks face the same photos, so the test that counts is the paired one: on {{only_one}} photos exactly one is right, and on {{only_resnet}} of these it is ResNet-18 (McNemar's exact
 # test, p = {{mcnemar_p:.1e}}). That is the lead of *these two* trained networks; one run of each cannot tell what another seed would change. It costs less, too: a third of the parameters, {{work:.0%}} of the
-# multiply-adds. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes.
+# multiply-adds. Leaving out the near copies of 1.4 changes neither accuracy by more than two hundredths of a point. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes.
 
 # %% tags=["facts"]
 facts = {"only_vgg": only_vgg, "only_resnet": only_resnet, "both_wrong": both, "mcnemar_p": float(f"{p:.1e}")}

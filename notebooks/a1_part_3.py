@@ -596,12 +596,19 @@ derived = {"search.log_gain": "search.two_logs - search.two_wider"}
 # **Round three.** A rate of `0.008` is worse ({{search.lr8:.3f}}): `0.004` lies inside. **The number of epochs**: two epochs of 32,768 windows reach {{search.e2:.3f}}, four {{search.two_logs:.3f}}, and ten of 98,304, the final budget, {{final.val_r2:.3f}} (on all validation windows): as much as the residual is worth. Every larger budget tried gained; the next was not affordable.
 
 # %%
-FINAL = chosen | {"epochs": 10, "windows_per_epoch": 98_304, "patience": 4}
+SMALLER = chosen | {"epochs": 10, "windows_per_epoch": 98_304, "patience": 4}
+FINAL = SMALLER | {"epochs": 8, "windows_per_epoch": 400_000, "patience": 3}
+FINAL |= {"batch_size": 512, "warmup": 0.1}  # half the steps; the high rate comes sooner
+SEEDS = (0, 1)
 if not FULL:
-    FINAL |= {"epochs": 4, "windows_per_epoch": 2048, "lr": 4e-3}
-runs = {"network": FINAL, "network, no logarithms": FINAL | {"log_meters": False}}
-networks = {k: fit(f"final/{re.sub('[ ,]+', '-', k)}", s, data) for k, s in runs.items()}
-best_name = max(networks, key=lambda name: networks[name]["metrics"]["val_r2"])
+    SMALLER, FINAL = (s | {"epochs": 2, "windows_per_epoch": 2048} for s in (SMALLER, FINAL))
+runs = {"smaller budget, no logarithms": SMALLER | {"log_meters": False}}
+runs |= {"smaller budget": SMALLER}
+runs |= {f"seed {seed}": FINAL | {"seed": seed} for seed in SEEDS}
+names = ["network-no-logarithms", "network", *(f"network-seed{seed}" for seed in SEEDS)]
+networks = {k: fit(f"final/{name}", runs[k], data) for k, name in zip(runs, names)}
+singles = [name for name in runs if name.startswith("seed")]
+best_name = max(singles, key=lambda name: networks[name]["metrics"]["val_r2"])
 final, make_final = networks[best_name], maker(runs[best_name])
 columns, table = ["epochs", "best epoch", "windows drawn", "passes", "minutes", "val R2"], {}
 for name, run in networks.items():
@@ -619,9 +626,11 @@ pd.DataFrame(table, columns).T
 ends = search[search.index.str.match("2 wider log|3 epochs")]
 fig, ax = plt.subplots(figsize=(6.5, 2.8))
 ax.plot(ends["windows"], ends["val_r2"], "o", c="#56B4E9", label="runs of two and four epochs")
-history, drawn = pd.DataFrame(final["history"]), final["recipe"]["windows_per_epoch"]
-r2 = 1 - history["val_loss"] / data.y["val"].var(correction=0).item()
-ax.plot(history["epoch"] * drawn, r2, "o-", c="#6A3D9A", ms=4, label="final run, epoch by epoch")
+for name, style in (("smaller budget", "o:"), *((name, "o-") for name in singles)):
+    history = pd.DataFrame(networks[name]["history"])
+    drawn = history["epoch"] * networks[name]["recipe"]["windows_per_epoch"]
+    r2 = 1 - history["val_loss"] / data.y["val"].var(correction=0).item()
+    ax.plot(drawn, r2, style, c="#6A3D9A", ms=4, label=f"{name}, epoch by epoch")
 ax.set(xscale="log", xlabel="windows drawn", ylabel="validation R2")
 ax.legend()
 plt.show()
@@ -640,7 +649,9 @@ facts |= {
 }
 facts |= {"final.minutes": round(sum(e["seconds"] for e in final["history"]) / 60)}
 facts |= {
-    "plain.run": str(networks["network, no logarithms"]["path"].relative_to(RUNS).with_suffix(""))
+    "plain.run": str(
+        networks["smaller budget, no logarithms"]["path"].relative_to(RUNS).with_suffix("")
+    )
 }
 paths = [p for k in ("search", "candidates", "final") for p in sorted((RUNS / k).glob("*.json"))]
 facts |= {"runs": " ".join(str(path.relative_to(RUNS).with_suffix("")) for path in paths)}
@@ -736,9 +747,12 @@ for name, forecast in naive_forecasts(data, "val").items():
 for name, found in (("ridge", ridge), ("trees", trees)):
     forecasts[name] = np.array(found["test_watts"], np.float32)[:, None] / 1000
     val_r2[name] = found["val_r2"]
-for name, run in reversed(networks.items()):
+for name, run in networks.items():
     forecasts[name], val_r2[name] = run["test"]["test_predicted"], run["metrics"]["val_r2"]
-forecasts["network and trees, half each"] = (forecasts[best_name] + forecasts["trees"]) / 2
+forecasts["average of the seeds"] = np.mean([forecasts[name] for name in singles], axis=0)
+forecasts["average and trees, half each"] = (
+    forecasts["average of the seeds"] + forecasts["trees"]
+) / 2
 table = {}
 for name, forecast in forecasts.items():
     low, high = r2_interval(y_test, forecast)
@@ -746,6 +760,8 @@ for name, forecast in forecasts.items():
     table[name] |= {"95% from": low, "to": high}
 table = pd.DataFrame(table).T.drop(columns="loss").astype(float)
 compared = table.rename(columns={"r2": "test R2", "mae_kw": "MAE, kW", "rmse_kw": "RMSE, kW"})
+spread = compared.loc[singles, ["test R2", "MAE, kW"]].agg(["mean", "std"]).round(5)
+display(spread.rename_axis(f"{len(singles)} seeds"))
 compared.round(5)
 
 # %% [markdown]
@@ -755,13 +771,14 @@ compared.round(5)
 
 # %%
 rows_of = {}
-for theirs in ("persistence", "last_minute", "ridge", "network, no logarithms", "trees"):
-    saved = skill(y_test, forecasts[best_name], forecasts[theirs])
-    rows_of[f"network against {theirs}"] = dict(zip(("saved", "95% from", "to"), saved))
+for ours in (best_name, "average of the seeds"):
+    for theirs in ("persistence", "last_minute", "ridge", "smaller budget", "trees"):
+        saved = skill(y_test, forecasts[ours], forecasts[theirs])
+        rows_of[ours, theirs] = dict(zip(("saved", "95% from", "to"), saved))
 print(
     f"ridge: {ridge['windows']:,} windows, penalty {ridge['penalty']:g}, {ridge['seconds']:.0f} s"
 )
-skills = pd.DataFrame(rows_of).T
+skills = pd.DataFrame(rows_of).T.rename_axis(["squared error of", "against"])
 skills.map("{:.1%}".format)
 
 # %% [markdown]
@@ -772,29 +789,41 @@ skills.map("{:.1%}".format)
 # %% tags=["facts"]
 seasonal = max(("day_ago", "week_ago"), key=val_r2.get)
 named = {"persistence": "persistence", "last_minute": "last_minute", "seasonal_naive": seasonal}
-named |= {"ridge": "ridge", "gbm": "trees", "plain": "network, no logarithms", "final": best_name}
+named |= {"ridge": "ridge", "gbm": "trees", "plain": "smaller budget, no logarithms"}
+named |= {"small": "smaller budget", "final": best_name, "average": "average of the seeds"}
 facts = {"gbm.trees": trees["trees"], "gbm.of": trees["of"], "gbm.windows": trees["windows"]}
 row = grid.iloc[1] if len(grid) > 2 else grid.iloc[0]
 facts |= {"grid.seconds": float(row["seconds"]), "grid.of": int(row["of"])}
 facts |= {"grid.windows": int(row["windows"]), "ridge.seconds": round(ridge["seconds"])}
-facts["half.r2"] = compared.loc["network and trees, half each", "test R2"]
+row = compared.loc["average and trees, half each"]
+facts |= {"half.r2": row["test R2"], "half.mae": row["MAE, kW"], "n_seeds": len(singles)}
+for key in ("mean", "std"):
+    facts[f"final.{key.replace('std', 'sd')}_test_r2"] = float(spread.loc[key, "test R2"])
+    facts[f"final.{key.replace('std', 'sd')}_test_mae_kw"] = float(spread.loc[key, "MAE, kW"])
 for key, name in named.items():
     row = compared.loc[name]
     facts |= {f"{key}.low": row["95% from"], f"{key}.high": row["to"]}
     if key != "final":
         facts |= {f"{key}.test_r2": row["test R2"], f"{key}.test_mae_kw": row["MAE, kW"]}
         facts |= {f"{key}.test_rmse_kw": row["RMSE, kW"]}
-        facts |= {f"{key}.val_r2": row["val R2"]}
-for name, key in {"last_minute": "last_minute", "ridge": "ridge", "trees": "gbm"}.items():
-    row = skills.loc[f"network against {name}"].round(3)
-    facts |= {f"skill.{key}": row["saved"], f"skill.{key}_low": row["95% from"]}
-    facts |= {f"skill.{key}_high": row["to"]}
+        facts |= {f"{key}.val_r2": row["val R2"]} if key != "average" else {}
+versus = {"skill.last_minute": (best_name, "last_minute"), "skill.ridge": (best_name, "ridge")}
+versus |= {"skill.gbm": (best_name, "trees"), "together": ("average of the seeds", "trees")}
+for key, pair in versus.items():
+    row = skills.loc[pair].round(3)
+    facts |= {key: row["saved"], f"{key}_low": row["95% from"], f"{key}_high": row["to"]}
 derived = {
     "gbm.minutes": "grid.seconds / grid.of / grid.windows * gbm.of * gbm.windows / 60",
     "worse.gbm": "-skill.gbm",
     "worse.gbm_low": "-skill.gbm_high",
     "worse.gbm_high": "-skill.gbm_low",
+    "worse.average": "-together",
+    "worse.average_low": "-together_high",
+    "worse.average_high": "-together_low",
     "final.test_mae_w": "1000 * final.test_mae_kw",
+    "final.mean_test_mae_w": "1000 * final.mean_test_mae_kw",
+    "small.test_mae_w": "1000 * small.test_mae_kw",
+    "average.test_mae_w": "1000 * average.test_mae_kw",
     "plain.test_mae_w": "1000 * plain.test_mae_kw",
     "gbm.test_mae_w": "1000 * gbm.test_mae_kw",
     "ridge.test_mae_w": "1000 * ridge.test_mae_kw",
