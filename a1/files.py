@@ -6,9 +6,8 @@ from pathlib import Path
 
 
 def data_places():
-    """Folders to look for data in: $A1_DATA (or where the file that it names lies), here, data/,
-    Colab's disk and Drive."""
-    named = Path(os.environ.get("A1_DATA", "").strip("\"' ") or "data").expanduser()
+    """Where data may lie: $A1_DATA (or beside the file that it names), here, data/, on Colab."""
+    named = Path(os.environ.get("A1_DATA", "data").strip("\"' ")).expanduser()
     named = named.parent if named.is_file() else named
     return [named, *map(Path, (".", "data", "/content", "/content/drive/MyDrive"))]
 
@@ -16,9 +15,8 @@ def data_places():
 @contextmanager
 def atomic_write(path):
     """Open a binary file that takes the name `path` only when the block has ended well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = Path(f"{path}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "wb") as file:
             yield file

@@ -21,8 +21,7 @@ FOLDERS = {"training": "train", "validation": "val", "evaluation": "test"}
 def find_food():
     """The folder that holds the parts: Food-11's, or else that of our subset of Food-101."""
     for place in data_places():
-        found = place.glob("[Ff]ood*1*")
-        for path in sorted(found, key=lambda path: "101" in path.name):
+        for path in sorted(place.glob("[Ff]ood*1*"), key=lambda path: "101" in path.name):
             folder = unpack(path) if path.suffix == ".zip" else path
             for train in (*folder.glob("train*/"), *sorted(folder.glob("[!.]*/train*/"))):
                 for note in path.parent.glob("STAND_IN.txt"):

@@ -27,8 +27,7 @@ def unpack(archive):
     folder = Path("data", f"{archive.stem}-{archive.stat().st_size}")
     with FileLock(f"{folder}.lock"):  # of two notebooks one unpacks, the other waits
         if not folder.exists():
-            part = folder.with_name(f".{folder.name}")  # a dot: not yet whole
-            shutil.unpack_archive(archive, part)
+            shutil.unpack_archive(archive, part := folder.with_name(f".{folder.name}"))
             os.replace(part, folder)
     return folder
 

@@ -20,47 +20,40 @@ from a1.files import atomic_write
 from a1.setup import DEVICE, LOW, RETRAIN, RUNS, seed_everything
 from a1.train import evaluate, train
 
-# Of each kind of number in a probe, the largest root mean square of relative differences:
 TOLERANCE = {"losses": 1e-4, "later": 1e-2, "gradients": 5e-3, "moved": 1e-2, "score": 0}
 FAINT = 3e-5  # of a layer's largest gradient: rounding noise, as for a bias before a batch norm
 
 
 def probe(make_model, recipe, data):
-    """What four short epochs of `train` do to a few drawn examples, in float32 on the CPU: rates and
-    first losses, later losses (rounding grows), the sum of each parameter's gradient norms and how
-    far it moved, and what counts as best."""
+    """What four short epochs of `train` do to a few drawn examples, in float32 on the CPU: losses,
+    rates, the sum of each parameter's gradient norms, how far it moved, and what counts as best."""
     sizes = list(dict.fromkeys(recipe["image_sizes"]))[:1]
     short = {"epochs": 4, "batch_size": 4, "lr": recipe["lr"] / 1000, "image_sizes": sizes}
     short |= {"weight_decay": 100 * recipe["weight_decay"], "amp": False, "seed": 0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make_model().to(memory_format=torch.channels_last)
-        start = {weight: weight.detach().clone() for weight in model.parameters()}
-        norms = dict.fromkeys(start, 0.0)
-
-        def add(weight):  # as soon as its gradient is there: a step may clear it
-            norms[weight] += float(weight.grad.norm())
-
-        for weight in start:
-            if weight.requires_grad:
-                weight.register_post_accumulate_grad_hook(add)
+        start = {w: w.detach().clone() for w in model.parameters()}
+        seen = {w: [] for w in start}
+        for w in filter(lambda w: w.requires_grad, start):  # heard at once: a step may clear it
+            w.register_post_accumulate_grad_hook(lambda w: seen[w].append(float(w.grad.norm())))
         run = train(model, recipe | short, data.tiny())
-    history, clear = run["history"], []
-    losses = [epoch[key] for epoch in history for key in ("train_loss", "val_loss")]
+    losses = [epoch[key] for epoch in run["history"] for key in ("train_loss", "val_loss")]
+    norms, clear = {w: sum(parts) for w, parts in seen.items()}, []
     for layer in model.modules():
         own = list(layer.parameters(recurse=False))
         clear += [w for w in own if norms[w] >= FAINT * max(norms[v] for v in own)]
     return {
-        "losses": run["first_losses"] + losses[:2] + [epoch["lr"] for epoch in history],
+        "losses": run["first_losses"] + losses[:2] + [epoch["lr"] for epoch in run["history"]],
         "later": losses[2:],
         "gradients": sorted(norms[w] for w in clear),
         "moved": sorted(float((w.detach() - start[w]).norm()) for w in clear),
-        "score": [data.score(dict(zip(history[0], range(9))))],
+        "score": [data.score(dict(zip(run["history"][0], range(9))))],
     }
 
 
 def differs(record, made_by):
-    """Why a record or checkpoint is not of this recipe, data and code; "" if it is."""
+    """Why a record is not of this recipe, data and code (by root mean squares in a probe), or ""."""
     for part in ("recipe", "data"):
         for key in sorted(record.get(part, {}).keys() | made_by[part].keys()):
             old, new = record.get(part, {}).get(key), made_by[part].get(key)
@@ -69,11 +62,9 @@ def differs(record, made_by):
     for name, tolerance in TOLERANCE.items():
         old, new = (np.nan_to_num(x.get("probe", {}).get(name, [])) for x in (record, made_by))
         if old.shape == new.shape:
-            scale = np.maximum(np.abs(old), np.abs(new))
-            off = np.abs(old - new) / np.where(scale > 0, scale, 1)
-            if np.linalg.norm(off) <= tolerance * len(off) ** 0.5:
-                continue
-        return f"other code made it: eight steps on drawn data give other {name}"
+            off = 2 * (old - new) / (np.abs(old) + np.abs(new) + 1e-99)
+        if old.shape != new.shape or np.linalg.norm(off) > tolerance * len(off) ** 0.5:
+            return f"other code made it: eight steps on drawn data give other {name}"
     return ""
 
 
@@ -99,7 +90,6 @@ def find(paths, made_by):
             if not (why := differs(record, made_by)):
                 return record
             print(f"{path} is not used: {why}")
-    return None
 
 
 def finish(path, model, state, data, made_by):
@@ -143,7 +133,6 @@ def train_once(name, make_model, recipe, data, which="run 1 of 1", known=None):
     steps = known or probe(make_model, recipe, data)
     made_by = {"recipe": recipe, "data": data.id, "probe": steps}
     paths = [RUNS / f"{name}.json", *(RUNS / f"{name}.{k}.json" for k in range(2, 100))]
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
     with FileLock(RUNS / f"{name}.lock"):
         record = find(paths, made_by)
         path = record["path"] if record else next(path for path in paths if not path.exists())

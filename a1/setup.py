@@ -26,9 +26,8 @@ def setting(name, default, on, off):
 
 def use_device(device, full):
     """Make float32 mean float32 (no TF32), and let a rehearsal be content with one thread."""
-    cudnn = torch.backends.cudnn
-    for backend in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
-        backend.fp32_precision = "ieee"
+    for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        kind.fp32_precision = "ieee"
     if not full:
         torch.set_num_threads(1)
         print("Quick rehearsal: its numbers mean nothing.")

@@ -182,9 +182,8 @@ assert not seen["train"] & (seen["val"] | seen["test"]) and not seen["val"] & se
 pd.DataFrame({p: labels[split[p]].bincount().numpy() for p in PARTS}, CLASSES)
 
 # %%
-small = F.avg_pool2d(images.float(), 4).flatten(1)  # 16x16 pixels
-small = F.normalize(small - small.mean(1, keepdim=True))
-twins = (small[split["test"]] @ small[split["train"]].T).max(1).values > 0.99
+small = F.layer_norm(F.avg_pool2d(images.float(), 4).flatten(1), (768,))  # 16x16 pixels
+twins = (small[split["test"]] @ small[split["train"]].T / 768).max(1).values > 0.99
 names = {CLASSES[c] for c in labels[split["test"]][twins]}
 print(f"{int(twins.sum())} of {len(twins):,} test photos have a near copy in training: {names}")
 
@@ -638,8 +637,7 @@ facts = {"vgg16c.before64": accs[grown - 1], "vgg16c.at64": accs[grown]}
 # %%
 from a1.plots import plot_confusion
 
-y_test = labels[split["test"]].numpy()
-vgg_probs = vgg["test"]["test_probs"]
+y_test, vgg_probs = labels[split["test"]].numpy(), vgg["test"]["test_probs"]
 plot_confusion(y_test, vgg_probs.argmax(1), CLASSES)
 
 # %% [markdown]

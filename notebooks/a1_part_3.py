@@ -616,10 +616,7 @@ for name, run in networks.items():
     minutes, r2 = sum(e["seconds"] for e in history) / 60, run["metrics"]["val_r2"]
     row = [len(history), run["best_epoch"], f"{drawn:,}", f"{drawn / len(data.drawn):.2f}"]
     table[name] = [*row, f"{minutes:.0f}", f"{r2:.4f}"]
-share = final["recipe"]["windows_per_epoch"] / len(data.drawn)  # drawn anew in every epoch
-different = round(len(data.drawn) * (1 - (1 - share) ** len(final["history"])), -3)
 print(f"released: {best_name}; {final['parameters']:,} weights; {final['device']}")
-print(f"about {different:,.0f} of its {len(data.drawn):,} windows drawn at least once")
 pd.DataFrame(table, columns).T
 
 # %%
@@ -749,10 +746,9 @@ for name, found in (("ridge", ridge), ("trees", trees)):
     val_r2[name] = found["val_r2"]
 for name, run in networks.items():
     forecasts[name], val_r2[name] = run["test"]["test_predicted"], run["metrics"]["val_r2"]
-forecasts["average of the seeds"] = np.mean([forecasts[name] for name in singles], axis=0)
-forecasts["average and trees, half each"] = (
-    forecasts["average of the seeds"] + forecasts["trees"]
-) / 2
+together = np.mean([forecasts[name] for name in singles], axis=0)
+forecasts["average of the seeds"] = together
+forecasts["average and trees, half each"] = (together + forecasts["trees"]) / 2
 table = {}
 for name, forecast in forecasts.items():
     low, high = r2_interval(y_test, forecast)
@@ -775,9 +771,7 @@ for ours in (best_name, "average of the seeds"):
     for theirs in ("persistence", "last_minute", "ridge", "smaller budget", "trees"):
         saved = skill(y_test, forecasts[ours], forecasts[theirs])
         rows_of[ours, theirs] = dict(zip(("saved", "95% from", "to"), saved))
-print(
-    f"ridge: {ridge['windows']:,} windows, penalty {ridge['penalty']:g}, {ridge['seconds']:.0f} s"
-)
+print(f"ridge: penalty {ridge['penalty']:g}, {ridge['seconds']:.0f} s")
 skills = pd.DataFrame(rows_of).T.rename_axis(["squared error of", "against"])
 skills.map("{:.1%}".format)
 

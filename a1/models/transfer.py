@@ -22,10 +22,8 @@ def load_body(name, pretrained=True):
     path = Path(os.environ.get("A1_PRETRAINED", folder), f"{name}.pt").expanduser()
     found = pretrained and path.exists()
     download = pretrained and not found and FULL
-    options = (
-        {"pretrained": download} if from_timm else {"weights": "DEFAULT" if download else None}
-    )
-    network = (timm.create_model if from_timm else get_model)(name, **options)
+    timms, torchs = {"pretrained": download}, {"weights": "DEFAULT" if download else None}
+    network = timm.create_model(name, **timms) if from_timm else get_model(name, **torchs)
     if found:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     if from_timm:
@@ -60,12 +58,8 @@ class TransferNet(nn.Module):
         self.body.train(mode and self.share > 0)
         return self
 
-    def features(self, x):
-        """What the head sees: [B, 3, S, S] -> [B, width]."""
-        return self.body((x - self.mean) / self.std).mean(dim=(2, 3))
-
     def forward(self, x):
-        return self.head(self.features(x))
+        return self.head(self.body((x - self.mean) / self.std).mean(dim=(2, 3)))
 
 
 def adamw_by_share(params, lr, weight_decay):
