@@ -78,7 +78,7 @@ def test_a_rehearsal_trains_records_and_releases(here, capsys, monkeypatch):
     assert Path("out/weights/resnet18-seed3.pt").stat().st_size < 1e6
 
 
-RECORDS = {name: f"{name}/seed0" for name in train.FINALS} | {"forecaster": "final/network"}
+RECORDS = {name: f"{name}/seed0" for name in train.FINALS} | {"forecaster": "final/network-seed0"}
 
 
 @pytest.mark.parametrize("name", train.FINALS)
