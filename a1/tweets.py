@@ -228,8 +228,8 @@ class Tweets(SoftTargets):
             order = torch.randperm(len(y), device=x.device).cpu()[: steps * size]
             chosen = order[lengths[order].argsort(stable=True)].split(size)
             chosen = [chosen[k] for k in torch.randperm(steps, device=x.device).tolist()]
-        for index in chosen:
-            rows = index.to(x.device)
+        sent = torch.cat([*chosen]).to(x.device).split([len(index) for index in chosen])
+        for rows, index in zip(sent, chosen):
             yield x[rows, : lengths[index].max()], y[rows]
 
     def tiny(self):
