@@ -210,10 +210,9 @@ derived = {
 }
 
 # %% [markdown]
-# ### 2 (b) Fine-tuning <a id="BT.2b"></a>
+# ### The training loop
 #
-# **Strategy**: from cheap to dear, each step choosing for the next on validation. Learning rates of body and head, the frozen body among them; from the best, one change at a time of batch size, schedule, augmentation and resolution; what pre-training is worth; at last the final trainings. Tries have three epochs, a third of the photos and 128 pixels.
-# The training loop is Part I's: the next six cells can be skipped.
+# It is Part I's: the next six cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -235,6 +234,10 @@ from a1.records import finish
 from a1.records import train_once
 
 # %% [markdown]
+# ### 2 (b) Fine-tuning <a id="BT.2b"></a>
+#
+# **Strategy**: from cheap to dear, each step choosing for the next on validation. Learning rates of body and head, the frozen body among them; from the best, one change at a time of batch size, schedule, augmentation and resolution; what pre-training is worth; at last the final trainings. Tries have three epochs, a third of the photos and 128 pixels.
+#
 # #### Learning rates, and the head alone
 #
 # The body holds something worth keeping, the head starts from noise, so the head may learn faster. Four rates of the body, 0 among them, are crossed with rates of the head as high or higher. A frozen body keeps its batch-norm statistics, too. AdamW has a group of parameters for each rate; one cycle; label smoothing 0.1, because training labels are noisy.

@@ -82,11 +82,6 @@ from a1.setup import DEVICE, LOW, FULL, RETRAIN, RUNS, seed_everything
 use_device(DEVICE, FULL)
 seed_everything(0)
 
-# %% [markdown]
-# ## 1. Data
-#
-# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
-
 # %%
 from a1.files import atomic_write, data_places
 from a1.photos import PARTS
@@ -97,6 +92,11 @@ from a1.power import find_power
 
 # %%
 from a1.power import load_power, split_rows
+
+# %% [markdown]
+# ## 1. Data
+#
+# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
 
 # %%
 frame, files = load_power()
@@ -444,21 +444,15 @@ summary(best, (1, *x.shape[1:]), col_names=("output_size", "num_params", "mult_a
 # Nearly all of the final network's {{final.parameters:,}} weights are recurrent. Layers of other kinds, other widths and other dropout rates are compared in 2.2: plain RNN {{search.rnn:.3f}}, LSTM {{search.centre:.3f}}, bidirectional {{search.bilstm:.3f}}, mix {{search.mix:.3f}}; dropout 0, 0.1 and 0.5 {{search.drop0:.3f}}, {{search.centre:.3f}} and {{search.drop5:.3f}}.
 
 # %% [markdown]
-# ### 2.2 Training and tuning <a id="III.2.2"></a>
+# ### The training loop
 #
-# **Loss.** The Huber loss, squared below 1 kW and absolute above, between squared error (what R2 counts, ruled by bursts) and absolute error (whose best forecast is the median, which ignores bursts). What is *followed* is always the squared error. **Optimizer.** AdamW with one cycle of the rate; gradients clipped to
-# norm 1, as a recurrence multiplies them. An epoch is a fresh draw of windows, not a pass.
-#
-# **Early stopping.** The final runs end when validation has not improved for four epochs, and the best epoch's weights are kept.
+# As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next eight cells can be skipped at first.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
 
 # %%
 from a1.train import train
-
-# %% [markdown]
-# As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next six cells can be skipped at first.
 
 # %%
 from a1.records import TOLERANCE, FAINT, probe, differs
@@ -476,6 +470,13 @@ from a1.records import train_once
 from a1.compute import compute_once
 
 # %% [markdown]
+# ### 2.2 Training and tuning <a id="III.2.2"></a>
+#
+# **Loss.** The Huber loss, squared below 1 kW and absolute above, between squared error (what R2 counts, ruled by bursts) and absolute error (whose best forecast is the median, which ignores bursts). What is *followed* is always the squared error. **Optimizer.** AdamW with one cycle of the rate; gradients clipped to
+# norm 1, as a recurrence multiplies them. An epoch is a fresh draw of windows, not a pass.
+#
+# **Early stopping.** The final runs end when validation has not improved for three epochs, and the best epoch's weights are kept.
+#
 # **Strategy**, all on validation, cheaper than a grid and liable to miss combinations:
 #
 # - *Round one* varies one setting at a time around a centre, {{search.windows:,}} windows a run, scored on every seventh validation window. Three seeds of the centre show what is chance.
