@@ -53,7 +53,7 @@ def probe(make_model, recipe, data):
 
 
 def differs(record, made_by):
-    """Why a record is not of this recipe, data and code (by root mean squares in a probe), or ""."""
+    """Why a record is not of this recipe, data and code (by means of squares in a probe), or ""."""
     for part in ("recipe", "data"):
         for key in sorted(record.get(part, {}).keys() | made_by[part].keys()):
             old, new = record.get(part, {}).get(key), made_by[part].get(key)

@@ -207,6 +207,8 @@ for key, (_, row) in zip(keys, costs.iterrows()):
 
 # %%
 from a1.files import data_places
+
+# %%
 from a1.photos import CLASSES, PARTS, unpack, find_photos, load_photos
 
 # %%
@@ -233,6 +235,8 @@ from a1.train import train
 
 # %%
 from a1.files import atomic_write
+
+# %%
 from a1.records import TOLERANCE, FAINT, probe
 
 # %%

@@ -93,10 +93,6 @@ from a1.food import split_food
 images, labels, parts, classes, files = load_food(None if FULL else 60)
 split = split_food(images, labels, parts)
 dishes = [name.replace("_", " ") for name in classes]
-kept = sum(map(len, split.values()))
-print(f"{len(images):,} photos of {len(classes)} classes, {len(images) - kept} left out as copies")
-counts = pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes)
-counts.agg(["sum", "min", "max"]).set_axis(["photos", "smallest class", "largest class"])
 
 # %%
 from a1.plots import STYLE, show_images
@@ -111,6 +107,12 @@ show_images(images[shown], [dishes[k] for k in labels[shown]], columns=len(class
 #
 # The test part is the data set's own. A fifth of its training part, stratified, is the validation part: everything is chosen there, and each finished network reads the test part once. One thing is peculiar: Food-101's authors cleaned the
 # *test* labels by hand and left those of the training part as they came. Validation inherits that noise, so a network may do better on test than on validation (2 (c)).
+
+# %%
+kept = sum(map(len, split.values()))
+print(f"{len(images):,} photos of {len(classes)} classes, {len(images) - kept} left out as copies")
+counts = pd.DataFrame({part: labels[split[part]].bincount().numpy() for part in PARTS}, dishes)
+counts.agg(["sum", "min", "max"]).set_axis(["photos", "smallest class", "largest class"])
 
 # %%
 from a1.photos import random_flip, color_jitter, Classification
@@ -212,7 +214,7 @@ derived = {
 # %% [markdown]
 # ### The training loop
 #
-# It is Part I's: the next six cells can be skipped.
+# It is Part I's: the next seven cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -221,11 +223,13 @@ from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
 from a1.train import train
 
 # %%
-from a1.records import TOLERANCE, FAINT, probe, differs
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
 from a1.files import atomic_write
-from a1.records import read, find
+
+# %%
+from a1.records import differs, read, find
 
 # %%
 from a1.records import finish

@@ -90,6 +90,8 @@ seed_everything(0)
 
 # %%
 from a1.files import data_places
+
+# %%
 from a1.photos import CLASSES, unpack, find_photos, load_photos
 
 # %%
@@ -272,14 +274,16 @@ from a1.train import train
 
 # %% [markdown]
 # A run's result is kept in `runs/`. It is used again only where recipe, data and code are those that made it: `probe` notices a changed
-# network, loss or augmentation by what four steps do to a few drawn images. The next five cells can be skipped at first.
+# network, loss or augmentation by what eight steps do to a few drawn images. The next five cells can be skipped at first.
 
 # %%
-from a1.records import TOLERANCE, FAINT, probe, differs
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
 from a1.files import atomic_write
-from a1.records import read, find
+
+# %%
+from a1.records import differs, read, find
 
 # %%
 from a1.records import finish

@@ -82,6 +82,8 @@ seed_everything(0)
 
 # %%
 from a1.files import data_places
+
+# %%
 from a1.photos import CLASSES, unpack, find_photos, load_photos
 
 # %%
@@ -172,14 +174,16 @@ OPTIMIZERS["plain_sgd"] = SGD
 from a1.train import train
 
 # %% [markdown]
-# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next six cells can be skipped.
+# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next seven cells can be skipped.
 
 # %%
-from a1.records import TOLERANCE, FAINT, probe, differs
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
 from a1.files import atomic_write
-from a1.records import read, find
+
+# %%
+from a1.records import differs, read, find
 
 # %%
 from a1.records import finish

@@ -100,11 +100,9 @@ from a1.power import load_power, split_rows
 
 # %%
 frame, files = load_power()
-if not FULL:
-    frame = frame.iloc[-100 * DAY :]
+frame = frame.iloc[0 if FULL else -100 * DAY :]
 rows = split_rows(len(frame))  # before anything is looked at or fitted: see 1.7
 active = frame["Global_active_power"].astype("float64")
-print(f"{len(frame):,} time points, {frame.index[0]} to {frame.index[-1]}")
 
 # %%
 from a1.plots import STYLE
@@ -126,6 +124,7 @@ plt.show()
 # autumn to spring, the test part from spring to autumn: what is chosen in one season is judged in another.
 
 # %%
+print(f"{len(frame):,} time points, {frame.index[0]} to {frame.index[-1]}")
 statistics = frame.astype("float64").describe(percentiles=[0.5, 0.95]).T.drop(columns="count")
 statistics.insert(0, "unit", list(VARIABLES.values()))
 busy = (active > 4).sum() / active.count()
@@ -446,7 +445,7 @@ summary(best, (1, *x.shape[1:]), col_names=("output_size", "num_params", "mult_a
 # %% [markdown]
 # ### The training loop
 #
-# As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next eight cells can be skipped at first.
+# As in Part I, a run is kept in `runs/` and used again only where recipe, data and code are those that made it. The next seven cells can be skipped at first.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -455,10 +454,10 @@ from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
 from a1.train import train
 
 # %%
-from a1.records import TOLERANCE, FAINT, probe, differs
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
-from a1.records import read, find
+from a1.records import differs, read, find
 
 # %%
 from a1.records import finish

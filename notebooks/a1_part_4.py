@@ -142,8 +142,6 @@ display(pd.DataFrame(statistics, [""]))
 from a1.plots import STYLE, COLORS, NAMES
 
 plt.rcParams.update(STYLE)
-COLORS |= {"baseline": "#E69F00", "improved": "#009E73"}
-NAMES |= {"baseline": "baseline", "improved": "improved", "majority": "always negative"}
 MOODS = dict(zip(SENTIMENTS, ("#D55E00", "#777777", "#0072B2")))
 
 # %%
@@ -437,6 +435,8 @@ facts = {"n_test": len(y["test"]), "n_train": len(y["train"])}
 from a1.models.sentiment import SentimentLSTM
 
 # %%
+COLORS |= {"baseline": "#E69F00", "improved": "#009E73"}
+NAMES |= {"baseline": "baseline", "improved": "improved", "majority": "always negative"}
 make_baseline = partial(SentimentLSTM, len(vocabulary), hidden_size=64 if FULL else 16)
 model, x = make_baseline().eval(), next(study.batches("val", TEXT))[0].cpu()
 torch.testing.assert_close(model(F.pad(x, (0, 25))), model(x))  # padding changes no logit
@@ -449,17 +449,19 @@ print(summary(make_baseline(), input_data=x, **LAYERS))
 # Of its {{baseline.parameters:,}} parameters four in five are the embedding's. **Sizes**: embeddings of 50, 100 and 200 numbers reach {{search.embedding_50:.1%}}, {{search.centre:.1%}} and {{search.embedding_200:.1%}} on validation, 32, 64 and 128 hidden units {{search.hidden_32:.1%}}, {{search.centre:.1%}} and {{search.hidden_128:.1%}} (2.2): 100 and 64 are as good as any.
 #
 # **Training.** One loop serves every network. A run's result is kept in `runs/` and used again only where recipe, data and code are those that made it: `probe` notices a changed network by what
-# four steps do to a few drawn texts. The next six cells can be skipped at first.
+# eight steps do to a few drawn texts. The next seven cells can be skipped at first.
 
 # %%
 from a1.train import train
 
 # %%
-from a1.records import TOLERANCE, FAINT, probe, differs
+from a1.records import TOLERANCE, FAINT, probe
 
 # %%
 from a1.files import atomic_write
-from a1.records import read, find
+
+# %%
+from a1.records import differs, read, find
 
 # %%
 from a1.records import finish
