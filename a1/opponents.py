@@ -44,15 +44,11 @@ def fit_ridge(data, penalties):
     return found | {"test_watts": watts}
 
 
-def grow_trees(data, rate, leaves, trees, share, by_clock=False):
-    """Boosted trees that forecast the change since the last minute, as many as validation wants.
-
-    They read every `share`-th training window, or those that end every `share` minutes by the
-    clock. Returns forecasts in watts where there is a test part.
-    """
+def grow_trees(data, rate, leaves, trees, share):
+    """Boosted trees that forecast the change since the last minute, as many as validation wants,
+    from every `share`-th training window. Their forecasts, in watts, if there is a test part."""
     started, power = time.process_time(), data.series.power
-    chosen = (data.drawn + data.clock) % share == 0 if by_clock else slice(None, None, share)
-    ends, y = data.drawn[chosen], data.y_drawn[chosen, 0].cpu().numpy()
+    ends, y = data.drawn[::share], data.y_drawn[::share, 0].cpu().numpy()
     options = {"max_iter": trees, "max_leaf_nodes": leaves, "min_samples_leaf": 40}
     options |= {"learning_rate": rate, "l2_regularization": 1.0, "early_stopping": False}
     model = HistGradientBoostingRegressor(random_state=0, **options)

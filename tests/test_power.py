@@ -384,9 +384,6 @@ def test_trees_read_their_windows_and_never_choose_by_the_test_part(data):
     options = {"rate": 0.3, "leaves": 4, "trees": 8, "share": 3}
     found = grow_trees(small, **options)
     assert found["windows"] == len(small.drawn[::3]) and found["of"] == 8
-    by_clock = grow_trees(small, **options, by_clock=True)["windows"]
-    minutes = data.series.index[small.drawn.numpy()]
-    assert by_clock == ((minutes.hour * 60 + minutes.minute) % 3 == 0).sum()
     study = Windows(data.series, 2, 5, ("train", "val"), every=35)
     assert "test_watts" not in (again := grow_trees(study, **options))
     assert again["val_r2"] == found["val_r2"] and again["trees"] == found["trees"]
