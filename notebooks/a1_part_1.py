@@ -995,7 +995,7 @@ facts, derived = {}, {}
 # ### Running it again
 #
 # The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU). Training everything takes hours on a CPU. Runs whose recipe, data and code are unchanged are read from `runs/`;
-# what you change is trained anew by itself. (Four steps cannot show everything, such as another patience of the plateau rule: after such a change set `RETRAIN=1`.)
+# what you change is trained anew by itself. (Eight steps cannot show everything, such as another patience of the plateau rule: after such a change set `RETRAIN=1`.)
 
 # %% tags=["reported"]
 REPORTED = {"vgg16c.test_acc": None, "resnet18.test_acc": None}
