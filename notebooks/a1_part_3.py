@@ -760,7 +760,7 @@ table = pd.DataFrame(table).T.drop(columns="loss").astype(float)
 compared = table.rename(columns={"r2": "test R2", "mae_kw": "MAE, kW", "rmse_kw": "RMSE, kW"})
 spread = compared.loc[singles, ["test R2", "MAE, kW"]].agg(["mean", "std"]).round(5)
 display(spread.rename_axis(f"{len(singles)} seeds"))
-compared.round(5)
+compared.round(5).astype(object).fillna("")
 
 # %% [markdown]
 # **Persistence first**: {{persistence.test_r2:.3f}} already passes the bar, the last minute alone scores {{last_minute.test_r2:.3f}}. Copies of yesterday or last week are worse than a constant: one day's copy carries that day's noise. Ridge can weigh but not decide: {{ridge.test_r2:.3f}}. The network has {{final.test_r2:.3f}}, on a third of the windows {{small.test_r2:.3f}}, there without logarithms {{plain.test_r2:.3f}}; the trees have {{gbm.test_r2:.3f}}.
@@ -844,7 +844,7 @@ pd.concat([pd.Series({"required": 0.75}), r2]).round(3).to_frame("test R2").T
 # %%
 folder = RUNS / "tensorboard" / final["path"].relative_to(RUNS).with_suffix("")
 log = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
-fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.6))
+fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.3))
 for ax, measure, label in zip(axes, ("loss", "mae_kw"), ("MSE, kW²", "MAE, kW")):
     for part, style in (("train", "--"), ("val", "-")):
         events = {event.step: event.value for event in log.Scalars(f"{measure}/{part}")}
