@@ -94,6 +94,8 @@ def forecaster():
     from a1.power import Series, Windows, add_copies, fill_gaps, find_power, load_power, split_rows
 
     def make():
+        cycle = {"pct_start": recipe["warmup"], "cycle_momentum": False}
+        SCHEDULES["one_cycle"] = lambda opt, lr, n: OneCycleLR(opt, lr, total_steps=n, **cycle)
         frame, files = load_power()
         rows, measured = split_rows(len(frame)), add_copies(fill_gaps(frame))
         scaler = StandardScaler().fit(measured.to_numpy(np.float64)[rows["train"]])
@@ -107,8 +109,6 @@ def forecaster():
     recipe |= {"label_smoothing": 0.0, "augment": [], "warmup": 0.1, "patience": 3}
     recipe |= {"lr": 4e-3, "batch_size": 512, "loss": "huber", "epochs": 8}
     recipe |= {"windows_per_epoch": 400_000}
-    cycle = {"pct_start": recipe["warmup"], "cycle_momentum": False}
-    SCHEDULES["one_cycle"] = lambda opt, lr, n: OneCycleLR(opt, lr, total_steps=n, **cycle)
     return Final(make, recipe, find_power, "final/network-seed{seed}")
 
 
