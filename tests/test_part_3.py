@@ -64,6 +64,7 @@ def test_network_and_trees_are_level_and_better_together():
     assert R["skill.gbm_low"] < 0 < R["skill.gbm_high"] and R["together_low"] < 0
     assert 0 < R["together_high"] and abs(R["final.val_r2"] - R["gbm.val_r2"]) < 5e-4
     assert max(R["final.test_mae_kw"], R["average.test_mae_kw"]) < R["gbm.test_mae_kw"]
+    assert 0 < R["nearer_low"] < R["nearer_high"] and 0 < R["blend_low"] < R["blend_high"]
     assert R["half.r2"] > max(R["gbm.test_r2"], R["average.test_r2"]) + 0.002
     assert R["average.test_mae_kw"] < R["small.test_mae_kw"]
     assert R["average.test_r2"] > R["final.mean_test_r2"] > R["small.test_r2"] + 0.01
