@@ -461,7 +461,7 @@ facts = {key: round(value, 4) for key, value in facts.items()}
 derived = {"opt.sgd_lost": "100 * (sgd.best - sgd.high)", "opt.adam_lost": "100 * (adam.best - adam.high)"}
 
 # %% [markdown]
-# **Does the rate carry over to the full width?** Four epochs of the full network on 5,250 photos of 32 pixels, one seed:
+# **Does the rate carry over to the full width?** Four epochs of the full network on `1750` photos a class, at 32 pixels, one seed:
 
 # %%
 wide_set = study_indices(labels, split, *((1750, 500) if FULL else (20, 20)))
