@@ -499,8 +499,9 @@ speed.iloc[1:].T.round(2)
 # %% [markdown]
 # How much faster a 3x3 convolution gets in groups, on this machine. The multiply-adds promise as many times as there are groups.
 #
-# With 128 channels at 32x32 positions 32 groups gain a factor of {{conv.gain128:.1f}} instead of 32, with 1,024 channels at 4x4 {{conv.gain1024:.1f}}. Feature maps are read and written however few the multiplications, and a group of
-# 4 channels fills a small part of a vector register. At 128 channels 16 groups, which gain {{conv.gain128_16:.1f}}, beat 32.
+# With 128 channels at 32x32 positions 32 groups gain a factor of {{conv.gain128:.1f}} instead of 32: feature maps are read and written however few the multiplications, and a group of
+# 4 channels fills a small part of a vector or matrix register. So 16 groups, which gain {{conv.gain128_16:.1f}}, beat 32. With 1,024 channels at 4x4, where most of what moves are weights, and these are
+# 32 times fewer, the gain is {{conv.gain1024:.1f}}.
 
 # %% tags=["facts"]
 facts = {"conv.precision": str(LOW).removeprefix("torch.")}

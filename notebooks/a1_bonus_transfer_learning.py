@@ -484,13 +484,14 @@ costs.loc[list(NAMES)].iloc[:, [0, 3, 6, 7]].rename(index=NAMES).map("{:,.7g}".f
 # %% [markdown]
 # **Figure {{fig:price}}.** Test accuracy with its 95% interval against the time for a photo.
 #
-# **Accuracy is paid for in time rather than in arithmetic**: MobileNetV2 takes {{work.mobilenet:.2f}} times SqueezeNet's multiply-adds, and about twice its time. Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
+# **Accuracy is paid for in time rather than in arithmetic**: MobileNetV2 takes {{work.mobilenet:.2f}} times SqueezeNet's multiply-adds and {{price.mobilenet:.1f}} times its time. Lite0 leads MobileNetV2 by {{lead.points:.1f}} points, for half as many parameters again; SqueezeNet is {{lead.squeeze:.1f}} points behind Lite0 with a fifth of its parameters.
 
 # %% tags=["facts"]
-derived = {"lead.p3": "3 * lead.p", "lead.points": "100 * (lead.lite - lead.mobilenet)", "lead.squeeze": "100 * (lead.lite - lead.squeezenet)"}
+derived = {"lead.p3": "3 * lead.p", "lead.points": "100 * (lead.lite - lead.mobilenet)", "lead.squeeze": "100 * (lead.lite - lead.squeezenet)", "price.mobilenet": "large.mobilenet_v2 / large.squeezenet1_1"}
 shown = {name: [float(value) for value in row] for name, row in table.items()}
 two, three = shown["mean of the two best"], shown["mean of all three"]
 facts = {"two.acc": two[0], "two.low": two[1], "two.high": two[2], "two.macro_f1": two[3], "two.gained": int(two[4]), "two.lost": int(two[5]), "two.p": two[6], "three.acc": three[0]}
+facts |= {f"large.{n}": float(costs.loc[n, f"ms at {SIZES[LARGE]}"]) for n in list(NAMES)[:2]}
 facts |= {"lead.p": shown["mobilenet_v2"][6], "lead.lite": shown["efficientnet_lite0"][0], "lead.mobilenet": shown["mobilenet_v2"][0], "lead.squeezenet": shown["squeezenet1_1"][0]}
 
 # %%

@@ -993,7 +993,7 @@ kitchen, sums = by_group(reading, ["trees", "network"])
 kitchen["network's squared error to the trees'"] = sums["network"] / sums["trees"]
 for label in ("1 or 2", "> 20"):
     own = squared[["network", "trees"]].mul(reading == label, axis=0).to_numpy().T
-    low, high = block_interval(np.divide, *own)
+    low, high = block_interval(lambda ours, theirs: ours / np.maximum(theirs, 1e-9), *own)
     print(f"ratio at {label} Wh, 95% from {low:.2f} to {high:.2f}")
 kitchen.rename_axis("kitchen meter, Wh").round(3)
 
