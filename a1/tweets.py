@@ -172,11 +172,9 @@ def build_vocabulary(texts, min_count=2, known=frozenset()):
 
 def encode(texts, vocabulary, max_length):
     """Word numbers, int64 [N, max_length], PAD behind each text; what is longer is cut."""
-    rows = [
-        [vocabulary.get(w, UNKNOWN) for w in words[:max_length]] or [UNKNOWN] for words in texts
-    ]
-    x = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=PAD)
-    return F.pad(x, (0, max_length - x.shape[1]), value=PAD)
+    most = torch.full((max_length,), PAD)  # the longest, then dropped
+    rows = [[vocabulary.get(w, UNKNOWN) for w in text[:max_length]] or [UNKNOWN] for text in texts]
+    return pad_sequence([*map(torch.tensor, rows), most], batch_first=True, padding_value=PAD)[:-1]
 
 
 def shares(labels, confidence):

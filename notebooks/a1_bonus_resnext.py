@@ -65,20 +65,7 @@ seed_everything(0)
 #
 # ### 1.1 The block: cardinality and width
 #
-# A layer gains power by being wider, a network by being deeper. ResNeXt adds a third direction: *more paths of the same kind, side by side*. Each path squeezes the block's $D$
-# channels into $d$ with a 1x1 convolution, looks around with a 3x3 one and expands again with a 1x1 one; the block sums $C$ such paths and adds its input,
-# $y = \mathrm{ReLU}\big(x + \sum_{i=1}^{C}\mathcal T_i(x)\big)$. $C$ is the **cardinality**, $d$ the **width** of a path. A block has
-#
-# $$C\,(D\,d + 9\,d^2 + d\,D) = 2D\,(Cd) + \frac{9\,(Cd)^2}{C}$$
-#
-# weights. At a given inner width $Cd$ the 3x3 part gets $C$ times cheaper, and what that saves buys a larger $Cd$: more channels, each of which sees fewer others. That
-# trade is what this notebook measures.
-#
-# The code is the block as one computes it: all first 1x1 convolutions are one convolution; the 3x3 ones, which must not mix paths, are one with $C$ **groups**; summing the last 1x1
-# ones is what a 1x1 convolution over all $Cd$ channels does anyway. With ResNet-18's two 3x3 convolutions the paths would merge into an ordinary wide block, so the block has to be a bottleneck.
-
-# %%
-from a1.models.resnext import ResNeXtBlock
+# A layer gains power by being wider, a network by being deeper. ResNeXt adds a third direction: *more paths of the same kind, side by side*, each of which sees few channels. Computed together, they are a convolution in **groups**:
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), sharey=True, layout="constrained")
@@ -89,14 +76,31 @@ for ax, groups in zip(axes, (1, 4, 32)):
     ax.set(title=f"{groups} groups: {conv.weight.numel():,} weights", xlabel="input channel")
 axes[0].set_ylabel("output channel")
 plt.show()
+
+# %% [markdown]
+# **Figure {{fig:groups}}.** Which of 128 input channels a 3x3 convolution's 128 output channels read (black), in 1, 4 and 32 groups. Off the block diagonal the weight matrix is zero.
+#
+# Each path squeezes the block's $D$ channels into $d$ with a 1x1 convolution, looks around with a 3x3 one and expands again with a 1x1 one; the block sums $C$ such paths and adds its input,
+# $y = \mathrm{ReLU}\big(x + \sum_{i=1}^{C}\mathcal T_i(x)\big)$. $C$ is the **cardinality**, $d$ the **width** of a path. A block has
+#
+# $$C\,(D\,d + 9\,d^2 + d\,D) = 2D\,(Cd) + \frac{9\,(Cd)^2}{C}$$
+#
+# weights. At a given inner width $Cd$ the 3x3 part gets $C$ times cheaper, and what that saves buys a larger $Cd$: more channels, each of which sees fewer others. That
+# trade is what this notebook measures.
+#
+# The code is the block as one computes it: all first 1x1 convolutions are one convolution; the 3x3 ones, which must not mix paths, are one with $C$ groups; summing the last 1x1
+# ones is what a 1x1 convolution over all $Cd$ channels does anyway. With ResNet-18's two 3x3 convolutions the paths would merge into an ordinary wide block, so the block has to be a bottleneck.
+
+# %%
+from a1.models.resnext import ResNeXtBlock
+
+# %%
 block = ResNeXtBlock(192, 192, cardinality=32, width=4)
 convs = [conv.weight.numel() for conv in (block.conv1, block.conv2, block.conv3)]
 assert sum(convs) == 2 * 192 * 128 + 9 * 128**2 // 32
 print(f"D = 192, 32 paths of 4 channels: {convs}, {sum(convs):,} weights")
 
 # %% [markdown]
-# **Figure {{fig:groups}}.** Which of 128 input channels a 3x3 convolution's 128 output channels read (black), in 1, 4 and 32 groups. Off the block diagonal the weight matrix is zero.
-#
 # Our first stage has 32 groups of 4: of a dense layer's 147,456 weights every 32nd is left, and the two 1x1 convolutions now hold nine tenths of the block. What one group finds
 # reaches the others only through the next 1x1 convolution.
 
@@ -199,9 +203,7 @@ for key, (_, row) in zip(keys, costs.iterrows()):
         facts[f"{name}_ratio.{key}"] = float(row[column] / costs[column].iloc[0])
 
 # %% [markdown]
-# ## 2. Training and evaluation <a id="BX.2"></a>
-#
-# ### 2.1 Part I's data and training
+# ## Part I's data and training
 #
 # Photos, split, augmentation and training loop are Part I's, from the same code and seed, and are explained there. The next cells can be skipped at first.
 
@@ -252,7 +254,9 @@ from a1.records import train_once
 from a1.studies import study_indices, run_study
 
 # %% [markdown]
-# ### 2.2 Each network's own learning rate
+# ## 2. Training and evaluation <a id="BX.2"></a>
+#
+# ### 2.1 Each network's own learning rate
 #
 # In Part I ResNet-18 trained at 0.1, the paper's rate, unsearched, and our full runs gave ResNeXt the same. A common rate compares how well it suits each network. So here each searches its own among 0.1, 0.2, 0.4 and 0.8, on 1,500 training and 500
 # validation photos a class, shrunk to 32 pixels, over eight epochs: seed 0 for the grid, three seeds at each network's best.
@@ -334,10 +338,10 @@ derived = {
 # ({{rates.resnext_zero_01_peak:.2f}} at 0.1), and the best rate's is higher still ({{rates.resnext_zero_04_peak:.2f}}): the first epochs are no guide to a rate.
 
 # %% [markdown]
-# ### 2.3 The full runs
+# ### 2.2 The full runs
 #
 # The full networks train on all {{a1_part_1/n_train:,}} photos for 20 epochs with Part I's recipe: SGD with Nesterov momentum, one cycle up to 0.1, decay, label smoothing, resolution growing from 32 to 48 and 64 pixels.
-# **They were trained before the search of 2.2, at the common rate with the usual start, one seed each.** Six runs at the rates of 2.2 would take more than seven hours on two cores.
+# **They were trained before the search of 2.1, at the common rate with the usual start, one seed each.** Six runs at the rates of 2.1 would take more than seven hours on two cores.
 
 # %%
 QUICK = {"epochs": 8, "batch_size": 16, "optimizer": "adamw", "image_sizes": [32] * 2}
@@ -426,7 +430,7 @@ pd.concat({NAMES[name]: metrics_table(record) for name, record in final.items()}
 # #### Cardinality, at equal multiply-adds
 #
 # ResNeXt with 72 channels in the first stage, Part I's study photos (800 a class, 32 pixels), ten epochs, three seeds. From 1 to 32 paths their width shrinks so that the multiply-adds stay. All at rate 0.1 with the usual
-# start, which 2.2 shows to be low.
+# start, which 2.1 shows to be low.
 
 # %%
 WIDTHS = {1: 45, 2: 30, 4: 19, 8: 12, 16: 7, 32: 4} if FULL else {1: 45, 32: 4}
@@ -512,7 +516,7 @@ facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 # %% [markdown]
 # #### Architecture: against ResNet-18
 #
-# Part of ResNeXt is its bottleneck, part its paths. At 0.1 (table in 2.2) ResNet-18 reaches {{rates.resnet18_one_01_acc:.1%}}, dense bottlenecks at the same multiply-adds {{rates.dense_one_01_acc:.1%}}, 32 paths {{rates.resnext_one_01_acc:.1%}}. Read at face value, bottlenecks and paths both
+# Part of ResNeXt is its bottleneck, part its paths. At 0.1 (table in 2.1) ResNet-18 reaches {{rates.resnet18_one_01_acc:.1%}}, dense bottlenecks at the same multiply-adds {{rates.dense_one_01_acc:.1%}}, 32 paths {{rates.resnext_one_01_acc:.1%}}. Read at face value, bottlenecks and paths both
 # cost accuracy, and the paths do the opposite of what they do in Figure {{fig:cardinality}}. At 0.4 ResNeXt reaches {{rates.resnext_zero_04_acc:.1%}}, which makes up for both. **On these photos the rate decides more than the form of the block**, and a ranking of blocks at one rate
 # is a statement about that rate. That ImageNet's thousand classes reward the paths more than three classes do is plausible, and untested here.
 #
@@ -525,8 +529,8 @@ facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 # %% [markdown]
 # ### 3 (c) Challenges <a id="BX.3c"></a>
 #
-# - **The learning rate was the comparison.** At a common, unsearched rate we first reported ResNeXt as clearly worse on the short budget; that was a statement about 0.1 (2.2).
-# - **A start that diverges.** In an early epoch every bottleneck network's loss lies above a guess's (2.2), which a validation curve hides. Zero last gammas were meant as the cure and are none.
+# - **The learning rate was the comparison.** At a common, unsearched rate we first reported ResNeXt as clearly worse on the short budget; that was a statement about 0.1 (2.1).
+# - **A start that diverges.** In an early epoch every bottleneck network's loss lies above a guess's (2.1), which a validation curve hides. Zero last gammas were meant as the cure and are none.
 # - **Equal on paper, not in time** (1.3). On shared cores the same step takes several times as long in one minute as in the next: so networks take turns in one process, and what counts is the median of the processor's own time.
 
 # %% [markdown]

@@ -181,7 +181,7 @@ SMALL, MIDDLE, LARGE = SIZES
 def milliseconds(net, size, n=8):
     """Processor time to evaluate a photo, n at once, in the fastest of several rounds."""
     x = torch.rand(n, 3, size, size).to(DEVICE, memory_format=torch.channels_last)
-    options = {"timer": time.process_time, "number": 1, "repeat": 10 if FULL else 2}
+    options = {"timer": time.process_time, "number": 1, "repeat": 40 if FULL else 2}
     return round(1000 * min(timeit.repeat(lambda: net(x).cpu(), **options)) / n, 2)
 
 
@@ -196,8 +196,8 @@ costs = pd.DataFrame(rows).T
 costs.rename(index=NAMES).map("{:,.8g}".format)
 
 # %% [markdown]
-# Multiply-adds are those of one photo at 224 pixels; times are processor time in float32, eight photos at once, the fastest of ten rounds on a busy machine, so they are rough. **Time cannot be read off multiply-adds.** From SqueezeNet to MobileNetV2 the time at {{size.middle}} pixels grows by a factor of {{time.mobilenet:.1f}}, the arithmetic by {{work.mobilenet:.2f}}: depthwise convolutions do few multiplications for each number that
-# they fetch. From MobileNetV2 to Lite0, built from the same kind of block, the two are nearer to each other ({{time.lite:.1f}} and {{work.lite:.1f}}).
+# Multiply-adds are those of one photo at 224 pixels; times are processor time in float32, eight photos at once, the fastest of forty rounds on a shared machine, so they are rough. **Time cannot be read off multiply-adds.** From SqueezeNet to MobileNetV2 the time at {{size.middle}} pixels grows by a factor of {{time.mobilenet:.1f}}, the arithmetic by {{work.mobilenet:.2f}}: depthwise convolutions do few multiplications for each number that
+# they fetch. From MobileNetV2 to Lite0, built from the same kind of block, they grow by {{time.lite:.1f}} and {{work.lite:.1f}}.
 
 # %% tags=["facts"]
 middle = SIZES[MIDDLE]
@@ -214,7 +214,7 @@ derived = {
 # %% [markdown]
 # ### The training loop
 #
-# It is Part I's: the next seven cells can be skipped.
+# It is Part I's; the last cell adds an AdamW that knows a parameter's share. All eight can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -237,6 +237,12 @@ from a1.records import finish
 # %%
 from a1.records import train_once
 
+# %%
+from a1.models.transfer import adamw_by_share, cycle_by_group
+from a1.studies import run_study
+
+OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_group
+
 # %% [markdown]
 # ### 2 (b) Fine-tuning <a id="BT.2b"></a>
 #
@@ -245,12 +251,6 @@ from a1.records import train_once
 # #### Learning rates, and the head alone
 #
 # The body holds something worth keeping, the head starts from noise, so the head may learn faster. Four rates of the body, 0 among them, are crossed with rates of the head as high or higher. A frozen body keeps its batch-norm statistics, too. AdamW has a group of parameters for each rate; one cycle; label smoothing 0.1, because training labels are noisy.
-
-# %%
-from a1.models.transfer import adamw_by_share, cycle_by_group
-from a1.studies import run_study
-
-OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_group
 
 # %%
 from a1.food import share_of

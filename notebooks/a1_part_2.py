@@ -161,9 +161,9 @@ table.agg(dict(zip(columns[1:], (", ".join, "sum", "sum")))).round(1)
 facts = {"vgg_deep.parameters": sum(w.numel() for w in make_deep().parameters())}
 
 # %% [markdown]
-# ## 2. Training with plain SGD <a id="II.2"></a>
+# ## Part I's training loop
 #
-# Part I's training loop, with one more optimizer: SGD without momentum.
+# With one more optimizer: SGD without momentum. Results are kept in `runs/` and used again only where recipe, data and code are the same; the next nine cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -172,9 +172,6 @@ OPTIMIZERS["plain_sgd"] = SGD
 
 # %%
 from a1.train import train
-
-# %% [markdown]
-# Results are kept in `runs/` and used again only where recipe, data and code are the same, as in Part I; the next seven cells can be skipped.
 
 # %%
 from a1.records import TOLERANCE, FAINT, probe
@@ -209,6 +206,8 @@ def fingerprint(make_model):
 
 
 # %% [markdown]
+# ## 2. Training with plain SGD <a id="II.2"></a>
+#
 # **The rate.** Everything else is fixed: no momentum, a constant rate, batches of 64, no decay, no smoothing; photos, preprocessing and augmentation are Part I's. The rate comes from a
 # short study on {{depth.photos:,}} photos at 32 pixels, two epochs ({{depth.steps}} steps), one seed. The same study trains all three networks of this part from three
 # starts, PyTorch's default, Xavier's and He's; 3 (c) reads the rest. ResNet-18 needs a version that takes a start; two switches are for 4 (b).

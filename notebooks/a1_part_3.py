@@ -98,13 +98,16 @@ from a1.power import load_power, split_rows
 # %% [markdown]
 # ## 1. Data
 #
-# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
+# Read, and split before anything is looked at or fitted (1.7).
 
 # %%
 frame, files = load_power()
 frame = frame.iloc[0 if FULL else -100 * DAY :]
-rows = split_rows(len(frame))  # before anything is looked at or fitted: see 1.7
+rows = split_rows(len(frame))
 active = frame["Global_active_power"].astype("float64")
+
+# %% [markdown]
+# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
 
 # %%
 from a1.plots import STYLE
@@ -478,11 +481,17 @@ from a1.compute import compute_once
 #
 # **Early stopping.** The final runs end when validation has not improved for three epochs, and the best epoch's weights are kept.
 #
-# **Strategy**, all on validation, cheaper than a grid and liable to miss combinations:
+# **Strategy**, all on validation, cheaper than a grid and liable to miss combinations. *Round one* varies one setting at a time around a centre, {{search.windows:,}} windows a run, scored on every seventh validation window; three seeds of the centre show what is chance.
 #
-# - *Round one* varies one setting at a time around a centre, {{search.windows:,}} windows a run, scored on every seventh validation window. Three seeds of the centre show what is chance.
-# - *Round two*, on more windows, combines. A setting changes if its gain exceeds twice the deviation expected of one run against the mean of three seeds; then width 96 and the meters' logarithms are tried on top. The highest of the four is taken, clear gain or not.
-# - *Round three* starts from that and varies the epochs, and the rate, which the first two left at an edge.
+# | setting | centre | instead |
+# |---|---|---|
+# | kind of layers | LSTM | plain RNN, bidirectional LSTM, a mix |
+# | hidden size; dropout | 64; 0.1 | 32, 96; 0, 0.5 |
+# | window: means of 5 minutes, single minutes | 24, 15 | 27, 0; 12, 15; 48, 15; 24, 30 |
+# | highest rate; batch | 0.002; 256 | 0.001, 0.004; 128 |
+# | loss; residual; logarithms of the meters | Huber; yes; no | squared error; no; yes |
+#
+# *Round two*, on more windows, combines. A setting changes if its gain exceeds twice the deviation expected of one run against the mean of three seeds; then width 96 and the meters' logarithms are tried on top. The highest of the four is taken, clear gain or not. *Round three* starts from that and varies the epochs, and the rate, which the first two left at an edge.
 
 # %%
 CENTRE |= {"log_meters": False, "window": (24, 15), "seed": 0, "warmup": 0.3, "patience": None}

@@ -99,13 +99,12 @@ from a1.files import data_places
 from a1.tweets import SENTIMENTS, KAGGLE, GLOVE, REPLACED, find_file, read_tweets, clean
 
 # %%
-tweets, others = read_tweets("Tweets.csv"), read_tweets("other_tweets.csv")
+tweets = read_tweets("Tweets.csv")
 replaced = tweets["text"].str.contains("|".join(REPLACED))
 print(f"complaint categories replaced words in {replaced.sum():,} airline tweets")
-for table in (tweets, others):
-    table["text"] = table["text"].map(clean)
+tweets["text"] = tweets["text"].map(clean)
 if not FULL:
-    tweets, others = (t.sample(400, random_state=0, ignore_index=True) for t in (tweets, others))
+    tweets = tweets.sample(400, random_state=0, ignore_index=True)
 words, y_all = tweets["text"].str.split().str.len(), tweets["label"].to_numpy()
 columns = {"tweets": words, "words": words, "characters": tweets["text"].str.len()}
 columns |= {"agreement": tweets["confidence"], "unanimous": tweets["confidence"] == 1}
@@ -330,7 +329,12 @@ from a1.tweets import Tweets
 
 # %%
 MAX_LENGTH = 36
-tokens["others"] = [normalised(text) for text in others["text"]]
+try:
+    others = read_tweets("other_tweets.csv")[: None if FULL else 400]
+except FileNotFoundError as error:
+    others = tweets[:0]
+    print(error, "; the improved network learns without", sep="")
+tokens["others"] = [normalised(clean(text)) for text in others["text"]]
 
 
 def make_data(parts=PARTS[:2], tokenizer="normalised", length=MAX_LENGTH, rich=False, teacher=None):
@@ -360,10 +364,7 @@ text, names = study.x["train"][len(training) // 4], list(vocabulary)
 print(f"{len(vocabulary):,} numbers;", *(f"{n}:{names[n]}" for n in text[text != PAD].tolist()))
 
 # %% [markdown]
-# #### 1.7 (c) Length and padding <a id="IV.1.7c"></a>
-#
-# A batch is a rectangle: short tweets are padded (`pad_sequence`, in `encode`), long ones may be cut. Batches hold tweets of like length and are as wide as their longest, so the cut
-# can stand beyond the 95th percentile at hardly any cost.
+# All trainings below start from these settings; the first lines are Part I's.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -372,6 +373,12 @@ TEXT = RECIPE | {"optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01, "clip_n
 TEXT |= {"augment": [], "label_smoothing": 0.0, "epochs": 7, "other_epochs": 0}
 TEXT |= {"batch_size": 128} if FULL else {"batch_size": 16, "lr": 0.02, "epochs": 4}
 SEEDS = (0, 1, 2, 3, 4) if FULL else (0, 1)
+
+# %% [markdown]
+# #### 1.7 (c) Length and padding <a id="IV.1.7c"></a>
+#
+# A batch is a rectangle: short tweets are padded (`pad_sequence`, in `encode`), long ones may be cut. Batches hold tweets of like length and are as wide as their longest, so the cut
+# can stand beyond the 95th percentile at hardly any cost.
 
 # %%
 lengths = np.array([len(tokens["normalised"][row]) for row in split["train"]])

@@ -224,6 +224,16 @@ def test_other_tweets_serve_the_first_epochs_of_training_alone():
     assert of_epoch == [True, False]
 
 
+def test_without_other_tweets_training_draws_from_the_airline_tweets_alone():
+    data, recipe = tweets(), TEXT | {"batch_size": 4, "other_epochs": 2}
+    x = {part: words[: 0 if part == "other" else None] for part, words in data.x.items()}
+    x["other"] = encode([], {}, x["train"].shape[1])
+    targets = data.targets | {"other": shares(np.zeros(0, np.int64), np.zeros(0))}
+    seen = Tweets(x, data.y, targets, {}, "cpu").batches("train", recipe, 0)
+    assert sum(len(y) for _, y in seen) == 8
+    assert encode([["a"], []], {"a": 3}, 2).tolist() == [[3, PAD], [UNKNOWN, PAD]]
+
+
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "all"])
 def test_a_changed_network_is_not_answered_with_the_old_record(name):
     data = tweets()

@@ -43,8 +43,7 @@ class TransferNet(nn.Module):
     def __init__(self, name, num_classes, share=1.0, pretrained=True, dropout=0.2):
         super().__init__()
         self.body = load_body(name, pretrained)
-        with torch.no_grad():
-            width = self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+        width = self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, num_classes))
         pixels = HALF if name.startswith("efficientnet") else IMAGENET
         for key, values in zip(("mean", "std"), pixels):
@@ -63,9 +62,10 @@ class TransferNet(nn.Module):
 
 
 def adamw_by_share(params, lr, weight_decay):
-    """AdamW in which each parameter has its share of the rate, 1 where it has none."""
-    groups = [{"params": [p], "lr": lr * getattr(p, "share", 1.0)} for p in params]
-    return AdamW(groups[::-1], weight_decay=weight_decay, fused=True)  # the head's first
+    """AdamW with a group for each share of the rate, 1 where there is none; the highest first."""
+    own = {p: getattr(p, "share", 1.0) for p in params}
+    groups = [{"params": [p for p in own if own[p] == s], "lr": lr * s} for s in {*own.values()}]
+    return AdamW(sorted(groups, key=lambda g: -g["lr"]), weight_decay=weight_decay, fused=True)
 
 
 def cycle_by_group(optimizer, lr, steps):
