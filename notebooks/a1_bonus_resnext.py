@@ -505,7 +505,7 @@ speed.iloc[1:].T.round(2)
 #
 # With 128 channels at 32x32 positions 32 groups gain a factor of {{conv.gain128:.1f}} instead of 32: feature maps are read and written however few the multiplications, and a group of
 # 4 channels fills a small part of a vector or matrix register. So 16 groups, which gain {{conv.gain128_16:.1f}}, beat 32. With 1,024 channels at 4x4, where most of what moves are weights, and these are
-# 32 times fewer, the gain is {{conv.gain1024:.1f}}.
+# 32 times fewer, the gain is {{conv.gain1024:.1f}}. With 2 to 16 groups it even exceeds the promise there, which fewer weights cannot explain: perhaps the undivided convolution is slow at this shape (not tested).
 
 # %% tags=["facts"]
 facts = {"conv.precision": str(LOW).removeprefix("torch.")}

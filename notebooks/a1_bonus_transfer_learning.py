@@ -331,7 +331,7 @@ changed.rename_axis(None).rename(columns=NAMES).map("{:.4f}".format).replace("na
 # %% [markdown]
 # - **Schedule.** A rate that is constant from the first step is fatal for SqueezeNet: {{change_squeezenet1_1_constant_rate.val_acc:.1%}} is chance exactly. It has no batch norm, and units that one large step pushes below zero for every photo stay silent behind their ReLU; that this is what happened was not checked. The other two lose no more than noise.
 # - **Batch.** Smaller ones, with more steps at the same rates, give SqueezeNet {{change_squeezenet1_1_batch_16.val_acc:.1%}} instead of {{change_squeezenet1_1_as_it_was.val_acc:.1%}} (16 instead of 32). For the other two the differences are within noise.
-# - **Resolution.** Photos are stored at 160 pixels: up to there detail is added, which gives Lite0 {{change.detail:.1f}} points, beyond it is only enlarged, for {{change.enlarged:.1f}} more. A body that learns makes use of that, too.
+# - **Resolution.** Photos are stored at 160 pixels: up to there detail is added, which gives Lite0 {{change.detail:.1f}} points, within noise; beyond it is only enlarged, for {{change.enlarged:.1f}} more: a body that learns may make use of that, too (one run each).
 # - **Augmentation** is worth nothing beyond noise in three epochs. It stays, as its use grows with their number.
 
 # %% tags=["facts"]

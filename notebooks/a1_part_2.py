@@ -51,6 +51,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogFormatter
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -370,6 +371,7 @@ def plot_norms(layers, colors, **options):
         table = norms[start]
         table[layers].rolling(4, min_periods=1).mean().plot(ax=ax, color=colors, legend=False)
         ax.set(yscale="log", title=f"{TITLES[start]} start", ylabel="L2 norm of the gradient")
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 1)))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     plt.show()
 
@@ -609,7 +611,7 @@ grads.map(digits)
 # %% [markdown]
 # **Figure {{fig:parts}}.** Gradient of each convolution's output in fresh ResNet-18s, relative to the deepest one's. Odd convolutions close a block and get the gradient of its sum directly, hence the saw-teeth.
 #
-# **Which ingredient.** From the default start {{parts.neither:.1e}} of the deepest gradient reaches conv1 with neither, {{parts.shortcuts:.3f}} with shortcuts only, {{parts.batch_norm:.1f}} with batch norm only, {{parts.both:.1f}} with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part
+# **Which ingredient.** From the default start {{parts.neither_m:.2f}} millionths of the deepest gradient reach conv1 with neither, {{parts.shortcuts:.3f}} with shortcuts only, {{parts.batch_norm:.1f}} with batch norm only, {{parts.both:.1f}} with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part
 # in {{parts.lost:.0f}} where otherwise less than a millionth survives.
 #
 # Together, shortcuts halve batch norm's growth, from He's start too ({{parts.he_batch_norm:.1f}} to {{parts.he_both:.1f}}; one draw of weights each). So ResNet-18 hardly minds the start: conv1's weights get gradients that differ by a factor of {{start.resnet_spread:.1f}} over the three starts, in VGG-Deep by {{start.deep_spread_m:.0f}} million (second table).
@@ -632,6 +634,7 @@ for net in ("vgg_deep", "resnet18"):
         )
 derived = {
     "parts.lost": "1 / parts.shortcuts",
+    "parts.neither_m": "1e6 * parts.neither",
     "start.resnet_spread": "max(start.resnet18.xavier.first, start.resnet18.default.first, start.resnet18.he.first) / min(start.resnet18.xavier.first, start.resnet18.default.first, start.resnet18.he.first)",
     "start.deep_spread_m": "start.vgg_deep.he.first / start.vgg_deep.default.first / 1e6",
 }
@@ -679,7 +682,7 @@ def compare(names, cost=True):
     ax = plt.figure(figsize=(6, 0.25 * len(names) + 0.7)).gca()
     sns.stripplot(x=some["val_acc"], y=some["name"].map(names), jitter=False, ax=ax)
     ax.set(xlabel="validation accuracy, a dot a seed", ylabel="")
-    ax.locator_params(axis="x", nbins=6)
+    ax.locator_params(axis="x", nbins=4)
     plt.show()
     groups = some.groupby("name", sort=False)
     table = groups[["val_acc", "train_acc"]].mean().round(4).set_axis(["val", "train"], axis=1)
@@ -1017,10 +1020,10 @@ theory = pd.DataFrame(rows).T
 theory.map("{:.2g}".format)
 
 # %% [markdown]
-# **One number a layer predicts the gradient's end-to-end factor** within a factor of two or so, over sixteen layers and six decades: {{theory.default:.0e}} predicted and {{theory.default_found:.1e}} measured from the default, {{theory.xavier:.1e}} and {{theory.xavier_found:.1e}} from Xavier's, {{theory.he:.0f}} and {{theory.he_found:.2f}}
+# **One number a layer predicts the gradient's end-to-end factor** within a factor of two or so, over sixteen layers and six decades: {{theory.default_m:.2f}} millionths predicted and {{theory.default_found_m:.2f}} measured from the default, {{theory.xavier:.4f}} and {{theory.xavier_found:.4f}} from Xavier's, {{theory.he:.0f}} and {{theory.he_found:.2f}}
 # from He's. (One draw; Xavier's and He's weights are the same draw in two scales.)
 #
-# Forward it holds for Xavier's and He's and **fails by four decades for the default**: {{theory.default_in:.1e}} predicted, {{theory.default_in_found:.1e}} measured. The default draws biases, too, and they are a floor under which activations cannot fall. That is no comfort: of conv17's input only {{theory.default_varies:.0e}} of the energy differs from
+# Forward it holds for Xavier's and He's and **fails by four decades for the default**: {{theory.default_in_m:.2f}} millionths predicted, {{theory.default_in_found:.4f}} measured. The default draws biases, too, and they are a floor under which activations cannot fall. That is no comfort: of conv17's input only {{theory.default_varies:.0e}} of the energy differs from
 # photo to photo. The classifier is handed nearly the same vector for every photo.
 #
 # **Slope or level, again.** A kernel's gradient sums $\delta\,a$ over positions and photos, so $\|\partial\mathcal L/\partial W_l\|\sim\sqrt{n_{in}}\,\|\delta_l\|\,\mathrm{rms}(a_{l-1})$. Where both fade by the same $c$, one downwards, one upwards, that is $\sqrt{n_{in}}\;c^{\,L-l}\,c^{\,l-1} = \sqrt{n_{in}}\;c^{\,L-1}$: equally low at every layer. That is Xavier's case. The default's
@@ -1032,6 +1035,11 @@ facts = {
     f"theory.{start}{key}": float(f"{theory.loc[TITLES[start]].iloc[column]:.2g}")
     for start in STARTS
     for key, column in columns_of.items()
+}
+derived = {
+    "theory.default_m": "1e6 * theory.default",
+    "theory.default_found_m": "1e6 * theory.default_found",
+    "theory.default_in_m": "1e6 * theory.default_in",
 }
 
 # %% [markdown]
@@ -1047,7 +1055,7 @@ facts = {
 #
 # Expanded, $\prod_k (I + \partial F_k/\partial x_k)$ sums over all subsets of blocks: with eight blocks 256 paths, of which one passes all sixteen convolutions and 36 pass two or four. A plain network has only the longest. (Veit et al. 2016: nearly all gradient comes by short paths.)
 #
-# Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution. **Measured** in 4 (b): without batch norm, from the default start, shortcuts keep {{parts.shortcuts:.3f}} of the gradient where the plain network keeps {{parts.neither:.1e}}.
+# Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution. **Measured** in 4 (b): without batch norm, from the default start, shortcuts keep {{parts.shortcuts:.3f}} of the gradient where the plain network keeps less than a millionth.
 
 # %% [markdown]
 # ### 6 (d) Batch normalisation <a id="II.6d"></a>

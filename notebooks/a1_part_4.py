@@ -157,7 +157,7 @@ plt.show()
 # **Figure {{fig:lengths}}.** Length of the tweets in words and in characters, by sentiment. Complaints fill the 140 characters that were allowed; thanks are short.
 #
 # {{once:.0%}} of the different words (what stands between spaces) occur once: names, numbers, links, typos, words with punctuation
-# stuck to them. No model can learn what it sees once, so how text is cut matters. The classes are unequal, so macro-F1, which counts each alike, stands beside accuracy throughout.
+# stuck to them. A word seen once teaches a network next to nothing unless its vector is known before (3.1), so how text is cut matters. The classes are unequal, so macro-F1, which counts each alike, stands beside accuracy throughout.
 
 # %% tags=["facts"]
 facts = {"once": float(f"{once / len(counts):.2f}"), "n_tweets": len(tweets), "kaggle": KAGGLE}
@@ -331,9 +331,9 @@ from a1.tweets import Tweets
 MAX_LENGTH = 36
 try:
     others = read_tweets("other_tweets.csv")[: None if FULL else 400]
-except FileNotFoundError as error:
+except FileNotFoundError:
     others = tweets[:0]
-    print(error, "; the improved network learns without", sep="")
+    print("no other_tweets.csv, which `make data` brings: the improved network learns without")
 tokens["others"] = [normalised(clean(text)) for text in others["text"]]
 
 
