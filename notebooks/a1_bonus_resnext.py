@@ -65,7 +65,16 @@ seed_everything(0)
 #
 # ### 1.1 The block: cardinality and width
 #
-# A layer gains power by being wider, a network by being deeper. ResNeXt adds a third direction: *more paths of the same kind, side by side*, each of which sees few channels. Computed together, they are a convolution in **groups**:
+# A layer gains power by being wider, a network by being deeper. ResNeXt adds a third direction: *more paths of the same kind, side by side*, each of which sees few channels:
+#
+# | | | our first stage |
+# |---|---|---|
+# | $D$ | channels of the block | 192 |
+# | $d$ | **width**, channels of a path | 4 |
+# | $C$ | **cardinality**, number of paths | 32 |
+# | $Cd$ | inner width, channels of all paths | 128 |
+#
+# Computed together, the paths are a convolution in **groups**:
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), sharey=True, layout="constrained")
@@ -80,8 +89,8 @@ plt.show()
 # %% [markdown]
 # **Figure {{fig:groups}}.** Which of 128 input channels a 3x3 convolution's 128 output channels read (black), in 1, 4 and 32 groups. Off the block diagonal the weight matrix is zero.
 #
-# Each path squeezes the block's $D$ channels into $d$ with a 1x1 convolution, looks around with a 3x3 one and expands again with a 1x1 one; the block sums $C$ such paths and adds its input,
-# $y = \mathrm{ReLU}\big(x + \sum_{i=1}^{C}\mathcal T_i(x)\big)$. $C$ is the **cardinality**, $d$ the **width** of a path. A block has
+# Each path squeezes $D$ channels into $d$ with a 1x1 convolution, looks around with a 3x3 one and expands again with a 1x1 one; the block sums $C$ such paths and adds its input,
+# $y = \mathrm{ReLU}\big(x + \sum_{i=1}^{C}\mathcal T_i(x)\big)$. A block has
 #
 # $$C\,(D\,d + 9\,d^2 + d\,D) = 2D\,(Cd) + \frac{9\,(Cd)^2}{C}$$
 #
@@ -260,9 +269,6 @@ from a1.studies import study_indices, run_study
 #
 # In Part I ResNet-18 trained at 0.1, the paper's rate, unsearched, and our full runs gave ResNeXt the same. A common rate compares how well it suits each network. So here each searches its own among 0.1, 0.2, 0.4 and 0.8, on 1,500 training and 500
 # validation photos a class, shrunk to 32 pixels, over eight epochs: seed 0 for the grid, three seeds at each network's best.
-#
-# Higher rates need a gentler start: the last batch norm of each block begins with its scale, gamma, at *zero*, so that every block begins as its shortcut (Part I, 3.1). Beside them stand three seeds at 0.1 with the usual start, gamma one, as in the
-# full runs, and a control with dense bottlenecks.
 
 # %%
 from a1.models.resnext import zero_last_gamma
@@ -292,6 +298,9 @@ theirs, ours = (100 * rows[best[name]]["val_acc"] for name in makers)
 lead, error = ours.mean() - theirs.mean(), np.hypot(ours.sem(), theirs.sem())
 print(f"each at its best rate: ResNeXt {lead:+.2f} points, standard error {error:.2f}")
 table.round(4)
+
+# %% [markdown]
+# *Gamma* is the scale of each block's last batch norm. Higher rates need a gentler start, so it begins at *zero*, and every block as its shortcut (Part I, 3.1). The usual start, one, stands beside it at 0.1 with three seeds, as in the full runs; *dense* are dense bottlenecks, a control.
 
 # %%
 from a1.plots import COLORS, NAMES, STYLE

@@ -250,7 +250,7 @@ OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_
 #
 # #### Learning rates, and the head alone
 #
-# The body holds something worth keeping, the head starts from noise, so the head may learn faster. Four rates of the body, 0 among them, are crossed with rates of the head as high or higher. A frozen body keeps its batch-norm statistics, too. AdamW has a group of parameters for each rate; one cycle; label smoothing 0.1, because training labels are noisy.
+# The body holds something worth keeping, the head starts from noise, so the head may learn faster. Four rates of the body, 0 among them (frozen, with its batch-norm statistics), are crossed with rates of the head as high or higher. One cycle; label smoothing 0.1, since training labels are noisy.
 
 # %%
 from a1.food import share_of

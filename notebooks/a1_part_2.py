@@ -164,7 +164,7 @@ facts = {"vgg_deep.parameters": sum(w.numel() for w in make_deep().parameters())
 # %% [markdown]
 # ## Part I's training loop
 #
-# With one more optimizer: SGD without momentum. Results are kept in `runs/` and used again only where recipe, data and code are the same; the next nine cells can be skipped.
+# With one more optimizer: SGD without momentum. Results are kept in `runs/` and used again only where recipe, data and code are the same; the next ten cells can be skipped.
 
 # %%
 from a1.train import SAVE_EVERY, RECIPE, OPTIMIZERS, SCHEDULES, evaluate
@@ -206,6 +206,29 @@ def fingerprint(make_model):
     return [f"{float(value):.4g}" for value in (start, output.norm())]
 
 
+# %%
+from a1.plots import COLORS, NAMES
+from a1.evaluate import metrics_table
+
+
+def plot_curves(histories, grows=()):
+    """Loss and accuracy per epoch of {net: histories of its seeds}: means, and bands from the
+    lowest to the highest; chance is dotted, and so are epochs after which the photos grow."""
+    _, axes = plt.subplots(1, 2, figsize=(9, 2.6))
+    for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
+        for net, some in histories.items():
+            for part, style in (("train", "--"), ("val", "-")):
+                seeds = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
+                ax.plot(seeds.mean(), style, color=COLORS[net], label=f"{NAMES[net]}, {part}")
+                ax.fill_between(seeds.columns, seeds.min(), seeds.max(), fc=COLORS[net], alpha=0.15)
+        for epoch in grows:
+            ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
+        ax.axhline(chance, color="gray", lw=1, ls=":")
+        ax.set(xlabel="epoch", ylabel={"loss": "cross-entropy", "acc": "accuracy"}[measure])
+    axes[1].legend(fontsize=8)
+    plt.show()
+
+
 # %% [markdown]
 # ## 2. Training with plain SGD <a id="II.2"></a>
 #
@@ -243,29 +266,6 @@ shown[["train_loss", "train_acc", "val_acc"]].round(4)
 # %% tags=["facts"]
 facts = {"depth.photos": sizes["train"], "depth.val": sizes["val"]}
 facts["depth.steps"] = short["epochs"] * short_data.steps(short)
-
-# %%
-from a1.plots import COLORS, NAMES
-from a1.evaluate import metrics_table
-
-
-def plot_curves(histories, grows=()):
-    """Loss and accuracy per epoch of {net: histories of its seeds}: means, and bands from the
-    lowest to the highest; chance is dotted, and so are epochs after which the photos grow."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 2.6))
-    for ax, measure, chance in zip(axes, ("loss", "acc"), (np.log(3), 1 / 3)):
-        for net, some in histories.items():
-            for part, style in (("train", "--"), ("val", "-")):
-                seeds = pd.DataFrame([h.set_index("epoch")[f"{part}_{measure}"] for h in some])
-                ax.plot(seeds.mean(), style, color=COLORS[net], label=f"{NAMES[net]}, {part}")
-                ax.fill_between(seeds.columns, seeds.min(), seeds.max(), fc=COLORS[net], alpha=0.15)
-        for epoch in grows:
-            ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
-        ax.axhline(chance, color="gray", lw=1, ls=":")
-        ax.set(xlabel="epoch", ylabel={"loss": "cross-entropy", "acc": "accuracy"}[measure])
-    axes[1].legend(fontsize=8)
-    plt.show()
-
 
 # %%
 eight = PLAIN | {"epochs": 8 if FULL else 4, "image_sizes": [32] * 5 + [48] * 2 if FULL else [32]}
