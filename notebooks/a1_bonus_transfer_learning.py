@@ -246,11 +246,11 @@ OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_
 # %% [markdown]
 # ### 2 (b) Fine-tuning <a id="BT.2b"></a>
 #
-# **Strategy**: from cheap to dear, each step choosing for the next on validation. Learning rates of body and head, the frozen body among them; from the best, one change at a time of batch size, schedule, augmentation and resolution; what pre-training is worth; at last the final trainings. Tries have three epochs, a third of the photos and 128 pixels.
+# **Strategy**: from cheap to dear, each step choosing for the next on validation: rates of body and head; one change at a time of batch size, schedule, augmentation, resolution; what pre-training is worth; the final trainings. Tries have three epochs, a third of the photos, 128 pixels.
 #
 # #### Learning rates, and the head alone
 #
-# The body holds something worth keeping, the head starts from noise, so the head may learn faster. Four rates of the body, 0 among them (frozen, with its batch-norm statistics), are crossed with rates of the head as high or higher. One cycle; label smoothing 0.1, since training labels are noisy.
+# The head starts from noise, so it may learn faster. Four rates of the body, 0 among them (frozen, with its batch-norm statistics), are crossed with rates of the head as high or higher. One cycle; label smoothing 0.1, since training labels are noisy.
 
 # %%
 from a1.food import share_of

@@ -232,9 +232,7 @@ def plot_curves(histories, grows=()):
 # %% [markdown]
 # ## 2. Training with plain SGD <a id="II.2"></a>
 #
-# **The rate.** Everything else is fixed: no momentum, a constant rate, batches of 64, no decay, no smoothing; photos, preprocessing and augmentation are Part I's. The rate comes from a
-# short study on {{depth.photos:,}} photos at 32 pixels, two epochs ({{depth.steps}} steps), one seed. The same study trains all three networks of this part from three
-# starts, PyTorch's default, Xavier's and He's; 3 (c) reads the rest. ResNet-18 needs a version that takes a start; two switches are for 4 (b).
+# **The rate** comes from a short study: {{depth.photos:,}} photos at 32 pixels, two epochs ({{depth.steps}} steps), one seed. All else is fixed: no momentum, a constant rate, batches of 64, no decay, no smoothing; photos and augmentation are Part I's. The study trains all three networks from three starts; 3 (c) reads the rest.
 
 # %%
 from a1.models.vgg_deep import Nothing, ResNet18From
@@ -259,10 +257,6 @@ print(sizes, "photos,", short["epochs"] * short_data.steps(short), "steps; VGG-D
 shown = depth[(depth["net"] == "vgg_deep") & (depth["start"] == "he")].set_index("lr")
 shown[["train_loss", "train_acc", "val_acc"]].round(4)
 
-# %% [markdown]
-# The best rate is 0.03. At 0.1 the network sits at $\ln 3 = 1.0986$, the loss of a constant guess, although its gradients were healthy at first: the steps
-# were too large. So a loss *at* $\ln 3$ has two causes, a signal that never arrives or a step that was too long, and the gradients of the first step tell them apart.
-
 # %% tags=["facts"]
 facts = {"depth.photos": sizes["train"], "depth.val": sizes["val"]}
 facts["depth.steps"] = short["epochs"] * short_data.steps(short)
@@ -280,6 +274,8 @@ history.set_index("epoch").T.round(4)
 #
 # Training is slow and smooth: its loss falls from {{deep.first_loss:.3f}} to {{deep.last_loss:.3f}}, in every epoch but the first at 48 pixels. Validation, at 64 pixels, starts at chance ({{deep.first_val:.1%}}), is at {{deep.small_val:.1%}} when the 32-pixel epochs
 # end, and at {{deep.last_val:.1%}} once the photos have grown.
+#
+# In the short study 0.03 is the best rate. At 0.1 the loss stays at $\ln 3 = 1.0986$, a constant guess's, although the gradients were healthy at first: the steps were too long. So a loss *at* $\ln 3$ has two causes, and the gradients of the first step tell them apart.
 #
 # A test accuracy of {{vgg_deep.test_acc:.1%}} is well below that of Part I's VGG-16C, as the assignment expects. But the gap to training is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what four layers cost from what plain SGD costs.
 
