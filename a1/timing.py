@@ -2,7 +2,6 @@
 
 import time
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -20,15 +19,15 @@ def both_passes(function, x):
     return run
 
 
-def median_seconds(steps, rounds):
-    """Median seconds of each of {name: function}: in turns, after a first round that is dropped."""
+def least_seconds(steps, rounds):
+    """Fewest seconds of each of {name: function}: in turns, as others' work slows all."""
     clock = time.perf_counter if DEVICE.type == "cuda" else time.process_time  # not of others' work
     taken = {name: [] for name in steps}
-    for _ in range(1 + rounds):
+    for _ in range(rounds):
         for name, step in steps.items():
             began = clock()
             step()
             if DEVICE.type == "cuda":
                 torch.cuda.synchronize()
             taken[name].append(clock() - began)
-    return pd.Series({name: np.median(seconds[1:]) for name, seconds in taken.items()})
+    return pd.Series({name: min(seconds) for name, seconds in taken.items()})
