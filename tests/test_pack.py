@@ -541,6 +541,26 @@ def test_of_several_pdfs_the_one_that_is_meant_is_taken(project, own):
     assert line.startswith("a1_part_5: a1_part_5 (1).pdf, a1_part_5.pdf may all be it: leave one")
 
 
+def test_an_empty_pdf_is_refused_and_not_left_out_in_silence(project, own):
+    write(own / "a1_part_5.pdf", b"")
+    (line,) = refusal(project, folder=own)
+    assert line.endswith("a1_part_5_alice_bob.pdf is no PDF")
+
+
+def test_a_notebook_with_ids_of_a_later_format_is_taken(project, own):
+    path = own / "Copy of a1_part_1.ipynb"
+    path.write_text(path.read_text().replace('"nbformat_minor": 5', '"nbformat_minor": 4'))
+    _, found = pack.pack("final", ["alice"], root=project, folder=own)
+    assert "a1_part_1_alice.ipynb" in found.files
+
+
+def test_folders_named_like_files_are_passed_over(project, own):
+    for name in ("a1_part_1 (1).ipynb", "a1_part_5 (1).pdf"):
+        (own / name).mkdir()
+    _, found = pack.pack("final", ["alice"], root=project, folder=own)
+    assert "a1_part_1_alice.ipynb" in found.files
+
+
 def test_own_weights_charts_and_texts_are_taken(project, own):
     missing = "a1_part_1: a1_part1_circle.pt not in "
     _, found = pack.pack("final", ["alice"], root=project, folder=own)

@@ -49,7 +49,8 @@ def find(name, folder, suffix=".ipynb"):
     as a copy that Jupyter, Colab or a browser named.
     """
     pattern = re.compile(COPY.format(re.escape(name)))
-    return sorted(path for path in folder.glob(f"*{suffix}") if pattern.fullmatch(path.stem))
+    found = filter(Path.is_file, folder.glob(f"*{suffix}"))
+    return sorted(path for path in found if pattern.fullmatch(path.stem))
 
 
 def order_fault(cells):
@@ -247,7 +248,7 @@ def read(name, path, items, root):
     found = HandIn(name, path)
     try:
         notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
+        nbformat.validate(notebook, relax_add_props=True)  # VS Code writes ids into 4.4, too
     except Exception as error:  # nbformat raises errors of many kinds
         reason = str(error).strip().splitlines() or [repr(error)]
         found.faults = [f"it is no notebook ({reason[0][:100]}): save or download it again"]

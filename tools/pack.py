@@ -426,7 +426,7 @@ def collect(kind, team, weights_url, datasets_url, root, folder=None, without=()
     if datasets_url != weights_url:
         urls += url_warnings("datasets-url", datasets_url)
     (add_handed_in if folder else add_deliverables)(pack)
-    if pack.wants_pdf and (content := find_pdf(pack)):
+    if pack.wants_pdf and (content := find_pdf(pack)) is not None:
         pack.files[f"{PDF}_{pack.suffix}.pdf"] = content
     if not pack.reasons:  # else it may be that nothing can be read
         add_charts(pack)
@@ -473,7 +473,9 @@ def verify(path, files):
             problems.append(f"{path.name}: {name} is no PDF")
         elif name.endswith(".ipynb"):
             try:
-                nbformat.validate(nbformat.reads(content.decode(), as_version=4))
+                nbformat.validate(
+                    nbformat.reads(content.decode(), as_version=4), relax_add_props=True
+                )
             except Exception as error:  # nbformat raises errors of many kinds
                 problems.append(f"{path.name}: {name} is no notebook: {error}")
     return problems
