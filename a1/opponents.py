@@ -44,14 +44,14 @@ def fit_ridge(data, penalties):
     return found | {"test_watts": watts}
 
 
-def grow_trees(data, rate, leaves, trees, share):
+def grow_trees(data, rate, leaves, trees, share, loss="squared_error"):
     """Boosted trees that forecast the change since the last minute, as many as validation wants,
     from every `share`-th training window. Their forecasts, in watts, if there is a test part."""
     started, power = time.process_time(), data.series.power
     ends, y = data.drawn[::share], data.y_drawn[::share, 0].cpu().numpy()
     options = {"max_iter": trees, "max_leaf_nodes": leaves, "min_samples_leaf": 40}
     options |= {"learning_rate": rate, "l2_regularization": 1.0, "early_stopping": False}
-    model = HistGradientBoostingRegressor(random_state=0, **options)
+    model = HistGradientBoostingRegressor(loss=loss, random_state=0, **options)
     model.fit(tabulate(data, ends).numpy(), y - power[ends.cpu().numpy() - 1])
     said = {}
     for part in data.ends.keys() - {"train"}:

@@ -36,7 +36,8 @@ LOSSES = {"huber": F.huber_loss, "mse": F.mse_loss}  # Huber's: squared below 1 
 def find_power():
     """UCI's table or zip: in $A1_DATA, here, in data/, on Colab's disk or Drive; else fetched."""
     for place in data_places():
-        for path in filter(os.path.isfile, sorted(place.glob("*household*consum*"))):
+        found = place.glob("[!.]*ousehold*consum*.[tz][xi][tp]")  # no half download, no note
+        for path in sorted(filter(os.path.isfile, found), key=lambda path: len(path.name)):
             for note in path.parent.glob("STAND_IN.txt"):
                 print(note.read_text())
             return path
@@ -53,8 +54,7 @@ def find_power():
 
 def load_power():
     """A frame of float32, one row a minute, NaN where nothing was measured, and its hash."""
-    options = {"na_values": "?", "dtype": dict.fromkeys(VARIABLES, "float32")}
-    table = pd.read_csv(find_power(), sep=";", **options)
+    table = pd.read_csv(find_power(), sep=";", na_values="?", dtype=dict.fromkeys(VARIABLES, "f4"))
     times = pd.to_datetime(table["Date"] + table["Time"], format="%d/%m/%Y%H:%M:%S")
     frame = table[list(VARIABLES)].set_index(times.rename("time")).asfreq("min")
     values = np.where(frame.isna(), np.float32(np.nan), frame)  # every NaN of the same bits

@@ -61,10 +61,14 @@ def test_the_bar_is_passed_by_the_network_and_by_persistence():
 
 
 def test_network_and_trees_are_level_and_better_together():
-    assert R["skill.gbm_low"] < 0 < R["skill.gbm_high"] and R["together_low"] < 0
-    assert 0 < R["together_high"] and abs(R["final.val_r2"] - R["gbm.val_r2"]) < 5e-4
+    assert R["skill.gbm_high"] < 0, "one network is behind"
+    assert R["together_low"] < 0 < R["together"] < R["together_high"], "the average is level"
+    assert abs(R["final.val_r2"] - R["gbm.val_r2"]) < 5e-4
+    assert R["average.test_r2"] > R["gbm.test_r2"]
     assert max(R["final.test_mae_kw"], R["average.test_mae_kw"]) < R["gbm.test_mae_kw"]
-    assert 0 < R["nearer_low"] < R["nearer_high"] and 0 < R["blend_low"] < R["blend_high"]
+    assert 0 < R["nearer_low"] < R["nearer_high"], "trees for MAE are ahead in MAE"
+    assert R["gbm_l1.test_mae_kw"] < R["average.test_mae_kw"] and 0 < R["blend_low"]
+    assert R["gbm_l1.test_r2"] < R["average.test_r2"]
     assert R["half.r2"] > max(R["gbm.test_r2"], R["average.test_r2"]) + 0.002
     assert R["average.test_mae_kw"] < R["small.test_mae_kw"]
     assert R["average.test_r2"] > R["final.mean_test_r2"] > R["small.test_r2"] + 0.01
@@ -118,7 +122,7 @@ def test_round_one():
     for run in same:
         assert abs(val_r2(f"search/{run}") - mean) < clear, run
     weights = [read(f"search/{run}")["parameters"] for run in ("layers-rnn", "centre")]
-    assert 0.2 < weights[0] / weights[1] < 0.3, "a quarter"
+    assert 0.25 < weights[0] / weights[1] < 1 / 3, "under a third"
     assert val_r2("search/dropout-0.0") > mean
 
 
@@ -137,15 +141,16 @@ def test_the_schedule_ended_the_final_runs():
     for record in map(read, singles()):
         assert len(record["history"]) == record["recipe"]["epochs"]
         assert record["history"][-1]["lr"] < 0.1 * record["recipe"]["lr"]
-    assert R["train.saved"] <= R["val.saved"] + 0.015 < R["test.saved"], "no sign of overfitting"
+    saved = [R[f"{part}.saved"] for part in ("val", "train", "test")]
+    assert saved == sorted(saved) and saved[1] < saved[0] + 0.015, "no sign of overfitting"
     assert R["final.train_r2"] < R["final.val_r2"] + 0.002
 
 
 def test_where_the_errors_are():
     assert 0.04 < R["kitchen.share"] < 0.06 and R["kitchen.network"] > 1.05 * R["kitchen.trees"]
-    assert R["heats.network"] < 0.97 * R["heats.trees"]
-    assert R["rise.share"] < 0.02 and R["rise.error"] > 0.25 and R["stay.share"] > 0.7
-    assert R["bias.network4_low"] > 0, "above 4 kW it says too much"
+    assert 0.97 < R["heats.network"] / R["heats.trees"] < 1.03, "level"
+    assert R["rise.share"] < 0.02 and R["rise.error"] > 0.25
+    assert min(R["bias.network3_low"], R["bias.network4_low"]) > 0, "above 3 kW it says too much"
     for name in ("network", "trees"):
         assert R[f"off.{name}_high"] < R["off.ridge_high"] < R["off.last_high"]
     assert R["off.trees_low"] < R["off.network_low"]

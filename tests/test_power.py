@@ -167,6 +167,15 @@ def test_a_folder_of_that_name_is_passed_over():
         load_power()
 
 
+@pytest.mark.parametrize(
+    "beside", [f"{NAME}.zip.tmp", f"._{NAME}.txt", f"{NAME} (1).txt", f"{NAME}.csv", f"{NAME}.pdf"]
+)
+def test_what_lies_beside_the_table_is_not_read_for_it(beside, text, frame):
+    Path(f"{NAME}.txt").write_text("".join(text.splitlines(True)[:2001]))
+    Path(beside).write_bytes(b"\0 not a table")
+    pd.testing.assert_frame_equal(load_power()[0], frame.iloc[:2000], check_freq=False)
+
+
 def test_question_marks_and_minutes_without_a_row_are_missing(text):
     lines = text.splitlines()
     Path(f"{NAME}.txt").write_text("\n".join(lines[:10] + lines[13:100]) + "\n")
@@ -393,6 +402,9 @@ def test_trees_read_their_windows_and_never_choose_by_the_test_part(data):
             found["val_r2"] if part == "val" else r2_score(y, np.array(found["test_watts"]) / 1000)
         )
         assert said > r2_score(y, naive), "they forecast the change since the last minute"
+    medians, y = grow_trees(small, **options, loss="absolute_error"), small.y["test"].numpy()[:, 0]
+    off = [np.abs(np.array(run["test_watts"]) / 1000 - y).mean() for run in (medians, found)]
+    assert off[0] < off[1], "each is best at what it minimises"
 
 
 def test_intervals_hold_the_value_and_blocks_widen_them():
