@@ -637,7 +637,7 @@ for name, style in zip(("smaller budget", *singles), ("o:", "o-", "s-", "^-", "v
     r2 = 1 - history["val_loss"] / data.y["val"].var(correction=0).item()
     ax.plot(drawn, r2, style, c="#6A3D9A", ms=4, label=f"{name}, epoch by epoch")
 ax.set(xscale="log", xlabel="windows drawn", ylabel="validation R2")
-ax.legend()
+ax.legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %% [markdown]
