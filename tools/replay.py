@@ -10,9 +10,10 @@ import a1.train
 from a1.setup import DEVICE, seed_everything
 from a1.train import evaluate
 
-# Relative, one per step. In bfloat16 another number of threads or another instruction set moved
-# the losses of the photos by up to 0.1%, 0.3% and 0.3%; another seed moved one by 5% at least.
-TOLERANCES = (0.005, 0.01, 0.01)
+# Relative, one per step. In bfloat16 another number of threads or another instruction set (AMX too)
+# moved the losses of the photos by up to 0.1%, 0.7% and 1.3%, those of ResNeXt, whose start diverges;
+# of the others by 0.1%, 0.3% and 0.7%. Another seed moved one by 5% at least.
+TOLERANCES = (0.005, 0.01, 0.02)
 
 
 class Enough(Exception):
