@@ -98,9 +98,7 @@ def run_copy(name, profile, root=ROOT):
     """Execute into out/; a row for the table: notebook, profile, data, seconds, headline metrics."""
     out = root / "out"
     env = {"A1_PROFILE": profile, "A1_OUT": "out"}
-    if (
-        profile == "quick"
-    ):  # before torch is imported: set_num_threads(1) alone takes three times as long
+    if profile == "quick":  # set_num_threads(1), once torch is imported, takes three times as long
         env["OMP_NUM_THREADS"] = "1"
     path = out / "results" / f"{name}.json"
     path.unlink(missing_ok=True)
