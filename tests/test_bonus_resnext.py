@@ -134,4 +134,4 @@ def test_claims_about_cost():
     assert r["work_ratio.resnext"] == pytest.approx(1.026, abs=0.001)
     assert r["time_ratio.even"] > r["time_ratio.resnext"] > r["time_ratio.dense"] > 1.1
     assert r["conv.gain128"] < r["conv.gain128_16"] < 16, "16 groups beat 32"
-    assert r["conv.gain128"] < 0.5 * 32 < r["conv.gain1024"]
+    assert r["conv.gain128"] < 0.5 * 32 < r["conv.gain1024"] < 32
