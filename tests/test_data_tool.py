@@ -209,6 +209,14 @@ def test_second_call_does_nothing(machine, capsys, monkeypatch):
     assert entry["sha256"] == data.describe(machine / "cnn_dataset")["sha256"]
 
 
+@pytest.mark.parametrize("text", ["[]", '{"photos": 1}', '{"photos": {}}', "null", '"photos"', "{"])
+def test_a_manifest_of_another_shape_counts_as_none(text, machine):
+    write_zip("cnn_dataset.zip", PHOTOS)
+    write_folder(machine, {"MANIFEST.json": text})
+    assert run("photos", machine)
+    assert json.loads((machine / "MANIFEST.json").read_text())["photos"]["files"] == 36
+
+
 def test_photos_are_mended(machine, capsys):
     other = {
         "dogs/13.jpg": encode(Image.new("L", (64, 64), 90)),
@@ -602,6 +610,16 @@ def test_crowdflowers_names_and_odd_rows(machine, capsys):
     ]
     assert found["airline_sentiment"].tolist() == ["negative", "neutral", "positive"]
     assert "2 rows without a text or a sentiment left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("own", ["sentiment", "Confidence", "sentiment_confidence"])
+def test_a_students_column_beside_kaggles_stays_as_it_is(own, machine):
+    write_folder(".", {"Tweets.csv": table([(*row, "mine") for row in TWEETS], (*COLUMNS, own))})
+    assert run("tweets", machine)
+    found = pd.read_csv(machine / "Tweets.csv", dtype=str)
+    assert found["airline_sentiment"].tolist() == ["negative", "neutral", "positive"]
+    assert found["airline_sentiment_confidence"].tolist() == ["1.0", "0.67", "0.9"]
+    assert found[own.lower()].tolist() == ["mine"] * 3
 
 
 TWEET_FAULTS = {

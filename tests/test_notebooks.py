@@ -85,9 +85,9 @@ def run_alone(name, folder, python):
     notebook, path = runnable(name), folder / f"{name}.ipynb"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(GUARD))
     nbformat.write(notebook, path)
-    taken_out = ("A1_DATA", "A1_OUT", "A1_PRETRAINED", "PYTHONPATH")
+    taken_out = ("A1_DATA", "A1_PRETRAINED", "PYTHONPATH")
     environment = {key: value for key, value in os.environ.items() if key not in taken_out}
-    environment |= {"A1_PROFILE": "quick", "A1_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"A1_PROFILE": "quick", "OMP_NUM_THREADS": "1"}
     environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     command = [python, "-m", "nbconvert", "--execute", "--to=notebook", "--inplace"]
     done = subprocess.run(

@@ -163,6 +163,9 @@ def test_a_missing_or_unreachable_address_is_a_warning_and_what_is_none_is_refus
         line.startswith("--weights-url http://127.0.0.1:9 cannot be opened")
         for line in found.warnings
     )
+    for address in ("http://127.0.0.1:x/", "https://[x"):
+        _, found = pack.pack("final", ["alice"], address, None, project)
+        assert any(f"{address} cannot be opened from here" in line for line in found.warnings)
     for address in ("box.com/x", "my folder", "https://"):
         (line,) = refusal(project, weights_url=address)
         assert (
@@ -478,6 +481,20 @@ def test_a_missing_or_doubtful_file_is_named_with_the_way_out(project, own):
     assert "it is no notebook" in line and "download it again" in line
 
 
+@pytest.mark.parametrize("name", ["part4", "a1_part_6", "IV"])
+def test_a_part_that_does_not_exist_cannot_be_left_out(name, project):
+    (line,) = refusal(project, without=[name])
+    assert (
+        line == f"--without {name}: name one of a1_part_1, a1_part_2, a1_part_5, a1_bonus_resnext"
+    )
+
+
+def test_a_file_is_no_folder_to_write_to(project, tmp_path):
+    write(tmp_path / "taken", "")
+    with pytest.raises(pack.Refused, match="taken is a file: name a folder"):
+        pack.pack("final", ["alice"], root=project, to=tmp_path / "taken")
+
+
 def test_a_folder_that_does_not_exist_is_refused(project):
     (line,) = refusal(project, folder="nowhere")
     assert line == "--from nowhere is no folder: name the one that holds your notebooks"
@@ -573,6 +590,12 @@ def test_own_weights_charts_and_texts_are_taken(project, own):
     assert not any(line.startswith((missing, "a1_part_1: no chart")) for line in found.warnings)
     assert [*found.upload] == ["a1_part1_alice.pt"]
     assert found.files["a1_datasets_alice.txt"] == b"our own list"
+    options = {"weights_url": "http://127.0.0.1:9", "root": project, "folder": own}
+    _, found = pack.pack("final", ["alice"], **options)
+    unsaid = "a1_datasets.txt is packed as it is, without http://127.0.0.1:9: write it in there"
+    assert unsaid in found.warnings
+    write(own / "a1_datasets.txt", "our own list: http://127.0.0.1:9")
+    assert unsaid not in pack.pack("final", ["alice"], **options)[1].warnings
     assert "a1_part_1_ours_alice.svg" in found.files
     write(own / "weights/a1_part1_circle.pt", b"circle")
     _, found = pack.pack("final", ["alice"], root=project, folder=own)

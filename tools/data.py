@@ -181,8 +181,9 @@ def size_of(entry):
 def read_manifest(target):
     """What MANIFEST.json in `target` says, {} where there is none that can be read."""
     try:
-        return json.loads((target / "MANIFEST.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads((target / "MANIFEST.json").read_text(encoding="utf-8"))
+        return {name: entry for name, entry in found.items() if "path" in entry}
+    except (OSError, ValueError, AttributeError, TypeError):  # not there, or of another shape
         return {}
 
 

@@ -97,7 +97,7 @@ def results_of(name, facts, derived, root=ROOT):
 def run_copy(name, profile, root=ROOT):
     """Execute into out/; a row for the table: notebook, profile, data, seconds, headline metrics."""
     out = root / "out"
-    env = {"A1_PROFILE": profile, "A1_OUT": "out"}
+    env = {"A1_PROFILE": profile}
     if profile == "quick":  # set_num_threads(1), once torch is imported, takes three times as long
         env["OMP_NUM_THREADS"] = "1"
     path = out / "results" / f"{name}.json"
@@ -136,7 +136,7 @@ def run_full(name, root=ROOT, force=False):
         if is_reported(cell):  # the last one: all facts are known
             fill_reported(cell, results_of(name, facts, derived, root))
 
-    env = {"A1_PROFILE": "full", "A1_OUT": ".", "A1_REQUIRE_DATA": "1"}
+    env = {"A1_PROFILE": "full"}
     seconds, facts = execute(executed, name, root, env, before_cell)
     stamp_executed(executed, seconds)
     write_results(results_of(name, facts, derived, root), results / f"{name}.json")

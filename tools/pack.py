@@ -22,6 +22,7 @@ import sys
 import time
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 import nbformat
@@ -88,11 +89,14 @@ class Submission:
         self.root, self.folder = root, folder
         self.files, self.upload = {}, {}  # name: bytes; name: path
         self.reasons, self.warnings, self.unshown = [], [], {}
+        parts = rubric.read_rubric(root)["parts"]
+        known = [Path(part["notebook"]).stem for part in parts]
+        if unknown := [name for name in without if name not in known]:
+            raise Refused([f"--without {unknown[0]}: name one of {', '.join(known)}"])
         self.parts = [
             part
-            for part in rubric.read_rubric(root)["parts"]
-            if (kind == "final" or part["part"] in CHECKPOINT)
-            and Path(part["notebook"]).stem not in without
+            for part, name in zip(parts, known)
+            if (kind == "final" or part["part"] in CHECKPOINT) and name not in without
         ]
         names = [part["notebook"] for part in self.parts]
         self.names = [name for name in names if not name.endswith(".pdf")]
@@ -397,6 +401,8 @@ def add_text(pack, what, title, url, lines):
     own = handin.find(f"a1_{what}", pack.folder, ".txt") if pack.folder else []
     text = "\n".join([title, url or NO_LINK, "", *lines, ""])
     pack.files[name] = own[0].read_bytes() if own else text.encode()
+    if own and url and url not in pack.files[name].decode(errors="replace"):
+        pack.warnings.append(f"{own[0].name} is packed as it is, without {url}: write it in there")
 
 
 def url_warnings(option, url):
@@ -410,7 +416,7 @@ def url_warnings(option, url):
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "Mozilla/5.0"})
         urllib.request.urlopen(request, timeout=10).close()
-    except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
+    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
         return [f"--{option} {url} cannot be opened from here: {error}"]
     return []
 
@@ -513,6 +519,8 @@ def pack(
     if folder and not folder.is_dir():
         raise Refused([f"--from {folder} is no folder: name the one that holds your notebooks"])
     to = Path(to or root / "out" / "submission")
+    if to.exists() and not to.is_dir():
+        raise Refused([f"--to {to} is a file: name a folder, which need not exist"])
     found = collect(kind, team, weights_url, datasets_url, root, folder, without)
     path = to / f"assignment1_{kind}_{found.suffix}.zip"
     write_zip(path, found.files)

@@ -90,6 +90,12 @@ def decode(content):
     raise fault
 
 
+def kaggles(columns):
+    """Columns under Kaggle's names; one of a team's own beside Kaggle's keeps its own."""
+    renamed = [RENAMED.get(column, column) for column in columns]
+    return [old if new in columns else new for old, new in zip(columns, renamed)]
+
+
 def read_table(files, name):
     """(columns, rows as dicts, remarks) of a csv file, whatever its encoding and separator.
 
@@ -110,7 +116,7 @@ def read_table(files, name):
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [re.sub(r"\W+", "_", column.strip().lower()) for column in next(lines, [])]
-        names, rows = [RENAMED.get(column, column) for column in columns], []
+        names, rows = kaggles(columns), []
         for line in filter(None, lines):
             if len(line) > len(columns):
                 many = f"line {lines.line_num} has {len(line)} fields, the first {len(columns)}"
@@ -175,7 +181,7 @@ def lay_out_tweets(files, folder):
         raise DataError(f"{files.where(name)}: {fault}: {AGAIN} from Kaggle.")
     if kept != rows:
         remarks.append(f"{len(rows) - len(kept):,} rows that name no airline left out")
-    names = list(dict.fromkeys([*(RENAMED.get(column, column) for column in columns), "airline"]))
+    names = list(dict.fromkeys([*kaggles(columns), "airline"]))
     write_table(output, names, [[row[column] for column in names] for row in kept])
     return output, [counted(len(kept), "tweets", 14_640), *remarks]
 
