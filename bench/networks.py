@@ -186,10 +186,4 @@ def efficientnet_lite0():
 
 FOUND = [vgg16c, resnet18, vgg_deep, resnext, forecaster, forecaster_mix, sentiment]
 FOUND += [sentiment_improved, squeezenet1_1, mobilenet_v2, efficientnet_lite0]
-NETWORKS = {}
-for make in FOUND:
-    try:
-        NETWORKS[make.__name__] = make()
-    except ModuleNotFoundError as error:  # its notebook is still the first edition's
-        if not error.name.startswith("a1."):
-            raise
+NETWORKS = {make.__name__: make() for make in FOUND}

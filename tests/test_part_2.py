@@ -366,6 +366,14 @@ def test_batch_norm_prevents_vanishing_alone_and_shortcuts_nearly():
         assert 0.3 < halved < 0.7
 
 
+def test_vgg_deep_fits_its_training_photos_worse_from_the_second_epoch_on():
+    deep, vgg, resnet = (
+        [epoch["train_acc"] for epoch in record(run)["history"]]
+        for run in ("vgg_deep/seed0", "vgg16c/seed0", "resnet18/seed0")
+    )
+    assert all(ours < min(theirs) for ours, *theirs in list(zip(deep, vgg, resnet))[1:])
+
+
 def test_the_recipe_costs_more_than_depth():
     deep, plain, part_1 = (
         record(run)["metrics"]["val_acc"]

@@ -463,6 +463,16 @@ def test_a_full_run_writes_results_and_a_deliverable_without_problems(project):
     assert nbformat.read(project / f"{NAME}.ipynb", 4) == notebook
 
 
+def test_drawn_data_are_for_rehearsals_alone(project, monkeypatch):
+    (project / "drawn").mkdir()
+    (project / "drawn" / nb.NOTE_FILE).write_text("drawn")
+    monkeypatch.setattr(nb.data, "NEEDS", {NAME: ("photos",)})
+    monkeypatch.setattr(nb.data, "for_run", lambda name: project / "drawn")
+    with pytest.raises(nb.BuildError, match="drawn holds drawn stand-in data: `make data`, or"):
+        nb.run_copy(NAME, "full", project)
+    assert nb.run_copy(NAME, "quick", project)[1] == "quick"
+
+
 def picture(notebook):
     cell = code_cell(notebook, "display(")
     cell.outputs[0].data["image/png"] = "iVBORw0KGgo="
@@ -548,13 +558,3 @@ def test_the_readme_tells_how_long_notebooks_take(project):
     assert "its table of times is not the current one" in readme.problems(project)[0]
     readme.update(project)
     assert f"| {NAME} |  | 41 s | 7 s |" in (project / "README.md").read_text()
-    runs = {
-        "ours": [{"seconds": 20.2}, {"seconds": 21.0}],
-        "theirs": [{"seconds": 90.0}, {"seconds": None}],
-    }
-    (project / "bench/accuracy.json").write_text(json.dumps({"runs": runs}))
-    readme.update(project)
-    assert (
-        "on the same cores: 21 s with our loop and a short recipe, never with"
-        in (project / "README.md").read_text()
-    )

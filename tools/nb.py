@@ -105,7 +105,9 @@ def run_copy(name, profile, root=ROOT):
     notebook = assemble(name, root / "notebooks", root / "results", strict=False, facts=True)
     derived = derived_in(notebook.cells)
     if name in data.NEEDS:
-        env["A1_DATA"] = str(data.for_run(name).resolve())
+        env["A1_DATA"] = str((place := data.for_run(name)).resolve())
+        if profile == "full" and (place / NOTE_FILE).exists():  # it would write weights and charts
+            raise BuildError(f"{place} holds drawn stand-in data: `make data`, or PROFILE=quick")
     try:
         seconds, facts = execute(notebook, name, root, env)
     finally:

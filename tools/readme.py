@@ -5,7 +5,6 @@ what bench/ measured.
 import json
 import re
 from pathlib import Path
-from statistics import mean
 
 from tools.check import typed_numbers
 from tools.prose import read_results
@@ -29,8 +28,6 @@ MODELS = {
     "ridge": "linear regression on the window",
     "gbm": "boosted trees, squared error",
     "gbm_l1": "boosted trees, absolute error",
-    "profile": "baseline: the training part's mean by weekday and hour",
-    "multistep": "one LSTM for twelve horizons, 5 to 60 minutes",
     "baseline": "three LSTM layers, seed best on validation",
     "majority": "baseline: always negative",
     "tfidf_lr": "TF-IDF, logistic regression",
@@ -105,12 +102,12 @@ def table(root=ROOT):
 
 def times(root=ROOT):
     """Markdown: training behind each deliverable, seconds of its last execution and of its quick
-    profile, time to accuracy.
+    profile.
     """
     path = root / "bench" / "notebooks.json"
     quick = json.loads(path.read_text())["quick"] if path.exists() else {}
     lines = [
-        "| notebook | training behind it | executed from its records | quick |",
+        "| notebook | training of what it reports | executed from its records | quick |",
         "|---|---|---|---|",
     ]
     for path in in_order(root.glob("*.ipynb")):
@@ -118,20 +115,6 @@ def times(root=ROOT):
         full = f"{stamp['seconds']} s" if "seconds" in stamp else ""
         rehearsal = f"{quick[path.stem]['seconds']} s" if path.stem in quick else ""
         lines.append(f"| {path.stem} | {training_time(path.stem, root)} | {full} | {rehearsal} |")
-    path = root / "bench" / "accuracy.json"
-    if path.exists():
-        runs = json.loads(path.read_text())["runs"]
-        ours, theirs = (
-            "never"
-            if None in (found := [run["seconds"] for run in runs[side]])
-            else f"{mean(found):.0f} s"
-            for side in ("ours", "theirs")
-        )
-        lines += [
-            "",
-            f"ResNet-18 from nothing to 90% validation accuracy on the same cores: {ours} with our loop and a short recipe, {theirs} with",
-            f"the common recipe (means of {len(runs['ours'])} seeds; `.venv/bin/python -m bench.bench_accuracy`).",
-        ]
     path = root / "bench" / "gpu.json"
     lines += ["", *(on_a_gpu(json.loads(path.read_text())) if path.exists() else [NO_GPU])]
     return "\n".join(lines) + "\n"
