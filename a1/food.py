@@ -21,7 +21,7 @@ FOLDERS = {"training": "train", "validation": "val", "evaluation": "test"}
 def find_food():
     """The folder that holds the parts: Food-11's, or else that of our subset of Food-101."""
     for place in data_places():
-        for path in sorted(place.glob("[Ff]ood*1*"), key=lambda path: "101" in path.name):
+        for path in sorted(place.glob("[Ff]ood*1*"), key=lambda p: ("101" in p.name, len(p.name))):
             folder = unpack(path) if path.suffix == ".zip" else path
             for train in (*folder.glob("train*/"), *sorted(folder.glob("[!.]*/train*/"))):
                 for note in path.parent.glob("STAND_IN.txt"):

@@ -38,13 +38,13 @@ def find_photos():
         zips = map(unpack, sorted(place.glob("cnn_dataset*.zip")))
         for folder in chain([place / "cnn_dataset", place], zips):
             for inner in (folder, *sorted(folder.glob("[!.]*/"))):
-                found = {path.name.lower(): path for path in inner.glob("[!.]*/")}
-                if found.keys() >= set(CLASSES):
+                own = {p.name.lower(): p for p in inner.glob("[!.]*/") if any(p.glob("[!.]*[gG]"))}
+                if own.keys() >= set(CLASSES):
                     for note in inner.parent.glob("STAND_IN.txt"):
                         print(note.read_text())
-                    return {name: found[name] for name in CLASSES}
+                    return {name: own[name] for name in CLASSES}
     where = "here, in data/, $A1_DATA or /content: put the zip beside this notebook, or `make data`"
-    raise FileNotFoundError(f"no cnn_dataset.zip and no folder of {', '.join(CLASSES)} {where}")
+    raise FileNotFoundError(f"no cnn_dataset.zip and no {', '.join(CLASSES)} of photos {where}")
 
 
 def load_photos(per_class=None):

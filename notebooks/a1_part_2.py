@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Part II. The vanishing gradient, measured
 #
-# From PyTorch's default start, which the assignment's code uses, VGG-Deep's first layer gets {{default.ratio:,.0f}} times less gradient than its last
-# convolution, and the network stays at chance. From He's start nothing vanishes: the same network, under the same plain SGD, is right on
-# {{vgg_deep.test_acc:.1%}} of the test photos. One factor a layer, set by the variance of the weights, predicts both. ResNet-18 learns from either start: its batch norm
+# From PyTorch's default start, which a network gets unless told otherwise, VGG-Deep's first layer gets {{default.ratio:,.0f}} times less gradient than its last
+# convolution, and the network stays at chance. From He's start nothing vanishes: the same short training reaches {{depth.vgg_deep_he:.1%}} in validation, eight epochs of plain SGD on all photos
+# {{vgg_deep.test_acc:.1%}} of the test photos. One factor a layer, set by the variance of the weights, predicts how much of the signal reaches the first layer. ResNet-18 learns from either start: its batch norm
 # prevents the vanishing alone, its shortcuts nearly so.
 #
 # | model | train accuracy | validation | test, 95% interval | test loss | parameters | required |
@@ -18,7 +18,7 @@
 # | 3 (a) gradients recorded by hooks | [3 (a)](#II.3a) | code |
 # | 3 (b) plots of all layers and of four | [3 (b)](#II.3b1), [subset](#II.3b2) | Figures {{fig:layers}}, {{fig:chosen}} |
 # | 3 (c) what they show | [3 (c)](#II.3c) | Figure {{fig:flow}}, tables |
-# | 4 (a) comparison with VGG-16 and ResNet-18 | [4 (a)](#II.4a) | Figure {{fig:three}}, table |
+# | 4 (a) comparison with VGG-16 and ResNet-18 | [4 (a)](#II.4a) | Figures {{fig:full}}, {{fig:three}}, table |
 # | 4 (b) residual connections | [4 (b)](#II.4b) | Figure {{fig:parts}}, table |
 # | 5 investigations, all six | [(a)](#II.5a), [(b)](#II.5b), [(c)](#II.5c), [(d)](#II.5d), [(e)](#II.5e), [(f)](#II.5f) | Figures {{fig:kernels}} to {{fig:filters}}, tables |
 # | 6 discussion | [(a)](#II.6a), [(b)](#II.6b), [(c)](#II.6c), [(d)](#II.6d), [(e)](#II.6e) | tables |
@@ -123,9 +123,9 @@ facts = {"data": f"{len(images):,} photos"}
 #
 # Part I's VGG-16C gets four more convolutions. Three decisions:
 #
-# - **Where.** At the end of block 5, before its pooling, where a 64-pixel photo has 4x4 positions. Behind the last pooling it has 2x2, and more than half of
-#   each 3x3 kernel would read padding: such weights get no gradient at any depth, which would pass for a vanishing one.
-# - **Which.** 3x3, stride 1, padding 1, ReLU, as in VGG's new blocks.
+# - **Where.** At the end of block 5, before its pooling, where a 64-pixel photo has 4x4 positions. Behind the last pooling it has 2x2, where more than half of
+#   what a 3x3 kernel reads is padding, so that its outer weights get less gradient for that alone. (Photos of 32 pixels have 2x2 in block 5, too.)
+# - **Which.** 3x3, stride 1, padding 1, ReLU, as VGG's other 3x3 layers.
 # - **How wide.** 640, 768, 896, 1024: VGG doubles its filters from block to block; without a pooling in between the doubling is taken in four equal steps.
 #
 # No dropout, no batch norm, and in training no weight decay and no label smoothing. Part I's two networks follow first, as they are there.
@@ -142,8 +142,8 @@ from a1.models.vgg_deep import VGG_DEEP_BLOCKS, initialise, VGGDeep
 # %%
 WIDTH = 1 if FULL else 0.125
 make_vgg, make_deep = partial(VGG16C, dropout=0, width=WIDTH), partial(VGGDeep, width=WIDTH)
-deep, vgg = ([str(layer) for layer in make().features] for make in (make_deep, make_vgg))
-assert deep[:30] == vgg[:30] and deep[-2:] == vgg[-2:] and len(deep) == len(vgg) + 2 * 4
+ours, base = ([str(layer) for layer in make().features] for make in (make_deep, make_vgg))
+assert ours[:30] == base[:30] and ours[-2:] == base[-2:] and len(ours) == len(base) + 2 * 4
 assert not any(isinstance(m, nn.Dropout | nn.BatchNorm2d) for m in make_deep().modules())
 columns, rows = ["maps", "filters, 3x3 unless noted", "parameters", "M multiply-adds"], []
 for layer in summary(make_deep(), (1, 3, 64, 64), verbose=0).summary_list:
@@ -155,7 +155,7 @@ table = pd.DataFrame(rows, columns=columns).groupby("maps", sort=False)
 table.agg(dict(zip(columns[1:], (", ".join, "sum", "sum")))).round(1)
 
 # %% [markdown]
-# A row for each size of the maps: every block ends in ReLU and max-pooling, the last in the four new convolutions. The assertions say that the first thirteen convolutions and all pools are VGG-16C's and that nothing
+# A row for each size of the maps: every block ends in max-pooling, the last after the four new convolutions. The assertions say that the first thirteen convolutions and all pools are VGG-16C's and that nothing
 # regularises. All in all {{vgg_deep.parameters:,}} parameters (5 (f)). On its main path VGG-Deep now has as many convolutions as ResNet-18, seventeen, so that section 4 compares networks of nearly equal depth.
 
 # %% tags=["facts"]
@@ -225,6 +225,7 @@ def plot_curves(histories, grows=()):
             ax.axvline(epoch + 0.5, color="gray", lw=1, ls=":")
         ax.axhline(chance, color="gray", lw=1, ls=":")
         ax.set(xlabel="epoch", ylabel={"loss": "cross-entropy", "acc": "accuracy"}[measure])
+        ax.locator_params(axis="x", integer=True)
     axes[1].legend(fontsize=8)
     plt.show()
 
@@ -277,7 +278,7 @@ history.set_index("epoch").T.round(4)
 #
 # In the short study 0.03 is the best rate. At 0.1 the loss stays at $\ln 3 = 1.0986$, a constant guess's, although the gradients were healthy at first: the steps were too long. So a loss *at* $\ln 3$ has two causes, and the gradients of the first step tell them apart.
 #
-# A test accuracy of {{vgg_deep.test_acc:.1%}} is well below that of Part I's VGG-16C, as the assignment expects. But the gap to training is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 separates what four layers cost from what plain SGD costs.
+# A test accuracy of {{vgg_deep.test_acc:.1%}} is well below that of Part I's VGG-16C ({{a1_part_1/vgg16c.test_acc:.1%}}), as the assignment expects. But the gap to training is {{deep.gap:.1f}} points: the network is unfinished, not overfitted, and nothing broke down. Section 4 asks how much of the distance the four layers can have caused.
 
 # %% tags=["facts"]
 facts = {f"vgg_deep.{key}": value for key, value in deep["metrics"].items()}
@@ -319,13 +320,13 @@ from a1.gradients import weight_layers, watch_gradients, watched_run
 
 # %%
 model = VGGDeep(width=0.125).to(DEVICE)
-norms = watch_gradients(model)
+seen = watch_gradients(model)
 x, y = next(data.batches("train", PLAIN | {"batch_size": 16}, 0))
 F.cross_entropy(model(x), y).backward()
-assert list(norms) == [f"conv{n}" for n in range(1, 18)] + ["fc1", "fc2", "fc3"]
+assert list(seen) == [f"conv{n}" for n in range(1, 18)] + ["fc1", "fc2", "fc3"]
 for name, layer in weight_layers(model).items():
-    torch.testing.assert_close(norms[name][0], layer.weight.grad.norm(p=2))
-print(f"{len(norms)} layers: each hook's norm is that of weight.grad")
+    torch.testing.assert_close(seen[name][0], layer.weight.grad.norm(p=2))
+print(f"{len(seen)} layers: each hook's norm is that of weight.grad")
 
 # %% [markdown]
 # ### 3 (b) All layers and four of them over time <a id="II.3b1"></a><a id="II.3b2"></a>
@@ -389,15 +390,15 @@ for start in ("default", "he"):
 phases = pd.DataFrame(phases)
 display(phases.loc[["conv1", "conv2", "conv5", "conv8", "conv17", "fc3"]].map(digits))
 last = pd.DataFrame(ends).T[["train_loss", "train_acc", "val_loss", "val_acc"]]
-last.rename(TITLES | {"default-float32": "the same, float32"}).round(4)
+last.rename(TITLES | {"default-float32": "PyTorch's default, float32"}).round(4)
 
 # %% [markdown]
 # **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale.
 #
 # **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays near two billionths, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. In float32 it is
-# the same, so rounding is not the cause.
+# the same, so rounding is not the cause. (Training columns are averages over the last epoch, augmentation on.)
 #
-# **He's start.** The most visible event is the first: in ten steps conv17's norm falls from {{he.conv17_0:.2f}} to {{he.conv17_10:.2f}}, fc3's from {{he.fc3_0:.2f}} to {{he.fc3_10:.2f}} and conv1's only from {{he.conv1_0:.3f}} to {{he.conv1_10:.3f}}, as the large random
+# **He's start.** The most visible event is the first: in ten steps conv17's norm falls from {{he.conv17_0:.2f}} to {{he.conv17_10:.2f}}, fc3's from {{he.fc3_0:.2f}} to {{he.fc3_10:.2f}} and conv1's only from {{he.conv1_0:.3f}} to {{he.conv1_10:.3f}}, probably as the large random
 # logits that all photos share are unlearned. Then all layers rise and fall together while features are learned; validation reaches {{watched.he_val:.1%}}.
 
 # %% tags=["facts"]
@@ -454,7 +455,7 @@ pd.concat(ratio, axis=1).rename(columns=SIGNALS).map(digits)
 # **Figure {{fig:flow}}.** VGG-Deep before its first step, layer by layer.
 #
 # **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the ratio is {{he.ratio:.0f}}, and that is no vanishing: a factor of 17 in it comes from a unit's inputs, of which conv17 has 299 times as many as
-# conv1 (6 (b)). The output's gradient, which no fan-in inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers.
+# conv1 (6 (b)). The output's gradient, which no number of inputs inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers. A factor of {{he.left:.1f}} is left, which neither explains.
 #
 # **`grad_output` is not the weight's gradient**: with the default start the hook of the assignment would report a ratio of {{default.output_ratio_m:.2f}} million, not {{default.ratio_k:.0f}} thousand. It leaves out the other factor, the input, whose size
 # at conv17 is {{default.input_ratio:.4f}} times that at conv1.
@@ -476,21 +477,22 @@ derived = {
     "default.ratio_k": "default.ratio / 1000",
     "default.output_ratio_m": "default.output_ratio / 1e6",
     "xavier.below_he": "flow.he.weight.conv1 / flow.xavier.weight.conv1",
+    "he.left": "he.ratio / (299 ** 0.5 * he.output_ratio * he.input_ratio)",
 }
 
 # %% [markdown]
 # **Depth or start?** The short study of section 2, each network at the best of its three rates:
 
 # %%
-best = depth.loc[depth.groupby(["net", "start"], sort=False)["val_acc"].idxmax()]
-table = best.pivot(index="net", columns="start", values=["val_acc", "lr"]).astype(float)
+at_best = depth.loc[depth.groupby(["net", "start"], sort=False)["val_acc"].idxmax()]
+table = at_best.pivot(index="net", columns="start", values=["val_acc", "lr"]).astype(float)
 columns = [(measure, start) for measure in ("val_acc", "lr") for start in STARTS]
 table.loc[list(NETS), columns].rename(index=NAMES, columns=TITLES | {"lr": "rate"}).round(4)
 
 # %% [markdown]
 # One seed each, so a few points mean nothing. *At equal start* depth decides from Xavier's only: VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
 #
-# *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} over {{depth.vgg_deep_xavier:.1%}} to {{depth.vgg_deep_he:.1%}}. ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}), best from the one that is hopeless for the VGGs.
+# *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} via {{depth.vgg_deep_xavier:.1%}} to {{depth.vgg_deep_he:.1%}}. ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}).
 
 # %% tags=["facts"]
 facts = {
@@ -504,14 +506,30 @@ facts = {
 #
 # ### 4 (a) Training curves <a id="II.4a"></a>
 #
-# Part I's curves come from another recipe (20 epochs, momentum, one cycle, decay, smoothing) and cannot be set beside VGG-Deep's; full-size runs of all three under one recipe were beyond our computer. So
-# these are the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
+# The three full-size networks as they were trained: VGG-Deep for 8 epochs of plain SGD, Part I's two for 20 with momentum, one cycle, decay and smoothing.
+
+# %%
+first = {"epochs": 20, "image_sizes": [32] * 8 + [48] * 5}
+first = RECIPE | (first if FULL else {"epochs": 1, "batch_size": 16, "optimizer": "adamw"})
+make_resnet = partial(ResNet18, width=64 if FULL else 16)
+made = {"vgg16c": (partial(VGG16C, width=WIDTH), 0.02), "resnet18": (make_resnet, 0.1)}
+part_1 = {
+    name: train_once(f"{name}/seed0", make, first | {"lr": lr if FULL else 0.001}, data)
+    for name, (make, lr) in made.items()
+}
+plot_curves({n: [pd.DataFrame(r["history"])] for n, r in (part_1 | {"vgg_deep": deep}).items()})
+
+# %% [markdown]
+# **Figure {{fig:full}}.** Accuracy and cross-entropy per epoch at full size; dashed training, solid validation. Photos grow to 64 pixels after epoch 7 (VGG-Deep) and 13. Dotted: a guess.
+#
+# From the second epoch on VGG-Deep's training accuracy is below both others'. But they had another recipe, so this compares trainings rather than networks; full-size runs of all three under one recipe were beyond our computer. So
+# next come the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
 
 # %%
 thin = {n: partial(NETS[n], init="he", width=16 if n == "resnet18" else 0.25) for n in NETS}
 thin_set = study_indices(labels, split, *((1000, 500) if FULL else (60, 20)))
 thin_data = Photos(images, labels, thin_set, files, size=32)
-he_best = best[best["start"] == "he"].set_index("net")["lr"].to_dict()
+he_best = at_best[at_best["start"] == "he"].set_index("net")["lr"].to_dict()
 recipe = PLAIN | {"epochs": 8 if FULL else 2}
 tried = {f"{n}-{lr}": (thin[n], recipe | {"lr": lr}) for n, lr in he_best.items()}
 thin_runs = run_study("curves", tried, (0, 1, 2), thin_data)
@@ -526,8 +544,8 @@ means.rename(NAMES)
 # %% [markdown]
 # **Figure {{fig:three}}.** Accuracy and cross-entropy of the three narrow networks: means over three seeds (bands: their range), dashed training, solid validation. The dotted line is ln 3.
 #
-# ResNet-18 is ahead from the first epoch on and reaches {{curves.resnet18:.1%}} in validation, VGG-16C {{curves.vgg16c:.1%}}, VGG-Deep {{curves.vgg_deep:.1%}}, with a standard deviation of {{curves.vgg_deep_sd:.1%}} against {{curves.vgg16c_sd:.1%}} and {{curves.resnet18_sd:.1%}}. As the assignment expects, the deeper plain network learns more slowly; above all it learns
-# less surely. The three differ in rate as well as in depth (0.1, 0.01, 0.03), as each got its own.
+# ResNet-18 is ahead from the first epoch on and reaches {{curves.resnet18:.1%}} in validation, VGG-16C {{curves.vgg16c:.1%}}, VGG-Deep {{curves.vgg_deep:.1%}}, with a standard deviation of {{curves.vgg_deep_sd:.1%}} against {{curves.vgg16c_sd:.1%}} and {{curves.resnet18_sd:.1%}}. The deeper plain network is behind, as the assignment expects, but by less than its own spread: it learns
+# less surely above all. The three differ in rate as well as in depth (0.1, 0.01, 0.03), as each got its own.
 
 # %% tags=["facts"]
 facts = {"curves.photos": len(thin_data.y["train"])}
@@ -543,14 +561,6 @@ for (net, _), row in means.iterrows():
 # %%
 train_val = Photos(images, labels, {part: split[part] for part in ("train", "val")}, files)
 plain = train_once("plain/vgg16c-seed0", make_vgg, eight | {"lr": 0.01}, train_val)
-first = {"epochs": 20, "image_sizes": [32] * 8 + [48] * 5}
-first = RECIPE | (first if FULL else {"epochs": 1, "batch_size": 16, "optimizer": "adamw"})
-make_resnet = partial(ResNet18, width=64 if FULL else 16)
-made = {"vgg16c": (partial(VGG16C, width=WIDTH), 0.02), "resnet18": (make_resnet, 0.1)}
-part_1 = {
-    name: train_once(f"{name}/seed0", make, first | {"lr": lr if FULL else 0.001}, data)
-    for name, (make, lr) in made.items()
-}
 four = {"VGG-Deep, plain SGD": deep, "VGG-16C, plain SGD": plain}
 four |= {f"{NAMES[net]}, Part I's": run for net, run in part_1.items()}
 table = pd.DataFrame([run["metrics"] for run in four.values()], list(four)).round(4)
@@ -559,7 +569,7 @@ table["rate"] = [run["recipe"]["lr"] for run in four.values()]
 table[["epochs", "rate", "train_loss", "train_acc", "val_loss", "val_acc"]]
 
 # %% [markdown]
-# At full width, on seven times as many photos, the price is smaller. With the recipe held fixed but for the rate, **four more layers cost {{plain.depth:.1f}} points of validation accuracy, the recipe {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
+# At full width, on seven times as many photos, the distance is smaller. With the recipe held fixed but for the rate, **VGG-Deep is {{plain.depth:.1f}} points of validation accuracy behind VGG-16C; Part I's whole recipe is worth {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
 # alone, one run each, and VGG-16C's rate of 0.01 is the edge of its search: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
 
 # %% tags=["facts"]
@@ -799,7 +809,7 @@ facts["p.average"] = float(pooling.loc["average", "p"])
 # | ELU | $e^z - 1$ | $e^z$ | only far below zero; mean output nearer to zero |
 # | GELU | $z\,\Phi(z)$ | $\Phi(z) + z\,\varphi(z)$, negative below $-0.75$ | only far below zero; smooth |
 #
-# All start from He's with ReLU's gain. A unit is counted as *silent* if its input is positive on none of the {{small.photos:,}} validation photos; a silent ReLU is dead.
+# All start from He's with ReLU's gain. A unit is counted as *silent* if its input is positive on none of the {{small.photos:,}} validation photos; a silent ReLU is as good as dead.
 
 # %%
 from a1.gradients import silent_units
@@ -834,8 +844,8 @@ pd.Series(silent, dtype=object).unstack(fill_value="").rename(names)
 #
 # **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
 #
-# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} is dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three that cannot die: one unit in fifteen can be missed. Where layers are many, the factor of 6 (b) makes
-# the choice matter; here it does not.
+# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} is dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three whose units keep a gradient: one unit in fifteen can be missed. In deep networks the choice may
+# matter more; that was not tested.
 
 # %% tags=["facts"]
 keys = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
@@ -889,7 +899,7 @@ filters
 #
 # They look different. VGG-16C's are coloured noise: no edge or spot can be made out. Among ResNet-18's there are even patches of one colour, pairs of light and dark or of opposing colours across an edge, and a few spots.
 #
-# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}); chiefly their size changes. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and grown. So a network can be right on most photos with a nearly random first
+# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}), and have grown by a fifth. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and grown. So a network can be right on most photos with a nearly random first
 # layer. Why one learns it and the other hardly does was not tested; ResNet-18's starts five times smaller, at a rate five times higher, and batch norm makes a step count relative to the weight.
 
 # %% tags=["facts"]
@@ -911,7 +921,7 @@ for net in made:
 # |---|---|---|---|
 # | VGG-16C | $O(w^2S^2 + wS^2h + h^2)$: $56.25\,w^2S^2 + \frac{1}{128}wS^2h + h^2$ | $O(w^2 + wS^2h + h^2)$: $2439\,w^2 + \frac{1}{128}wS^2h + h^2$ | $O(wS^2)$: $4.22\,wS^2$ |
 # | VGG-Deep | $O(w^2S^2 + wS^2h + h^2)$: $77.06\,w^2S^2 + \frac{1}{64}wS^2h + h^2$ | $O(w^2 + wS^2h + h^2)$: $7767\,w^2 + \frac{1}{64}wS^2h + h^2$ | $O(wS^2)$: $4.42\,wS^2$ |
-# | ResNet-18 | $O(w^2S^2)$: $33\,w^2S^2$ | $O(w^2)$: $2724\,w^2$ | $O(wS^2)$: $2.88\,wS^2$ |
+# | ResNet-18 | $O(w^2S^2)$: $33\,w^2S^2$ | $O(w^2)$: $2724\,w^2$ | $O(wS^2)$: $3.09\,wS^2$ |
 #
 # A backward pass costs about two forward ones. torchinfo counts:
 
@@ -925,12 +935,12 @@ for name, make in {"vgg16c": make_vgg, "vgg_deep": make_deep, "resnet18": make_r
         "in linear layers": f"{in_linear / info.total_params:.0%}",
         "M multiply-adds a photo": f"{info.total_mult_adds / 1e6:,.0f}",
         "weights, gradients, momentum, MB": f"{3 * info.total_param_bytes / 1e6:,.0f}",
-        "outputs of a photo, MB": f"{info.total_output_bytes / 1e6:.2f}",
+        "outputs and their gradients, MB a photo": f"{info.total_output_bytes / 1e6:.2f}",
     }
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **Different things fill the memory.** The VGGs are heavy in weights, {{cost.vgg16c_linear:.0%}} of VGG-16C's in linear layers, because a 4,096-unit layer reads every position where ResNet-18 averages them: {{vgg_deep.parameters:,}} (VGG-Deep), {{vgg16c.parameters:,}} (VGG-16C), {{resnet18.parameters:,}} (ResNet-18). ResNet-18 is heavy in outputs, two per
+# **Different things fill the memory.** The VGGs are heavy in weights, {{cost.vgg16c_linear:.0%}} of VGG-16C's in linear layers, two thirds of that in one of 4,096 by 4,096, where ResNet-18 has a single small one behind its average over positions: {{vgg_deep.parameters:,}} (VGG-Deep), {{vgg16c.parameters:,}} (VGG-16C), {{resnet18.parameters:,}} (ResNet-18). ResNet-18 is heavy in outputs, two per
 # convolution, one before and one after batch norm, and most of them early, where maps are large; VGG-Deep's new layers have 4x4 positions and add next to nothing.
 #
 # In computation they are nearer to each other ({{cost.resnet18_mults:,}}, {{cost.vgg16c_mults:,}} and {{cost.vgg_deep_mults:,}} million multiply-adds): a convolution uses each weight at every position, a linear layer once.
@@ -960,10 +970,10 @@ ratios = {f"{a} / {b}": {key: v[a] / v[b] for key, v in states.items()} for a, b
 pd.DataFrame(ratios).T.map(digits)
 
 # %% [markdown]
-# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**: conv17's norm is {{default.ratio:,.0f}} times conv1's before the first step and no less after {{depth.steps}}, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and since that layer bounds the learning rate, no rate
+# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**: conv17's norm is {{default.ratio:,.0f}} times conv1's before the first step and no less after {{depth.steps}}, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and since that layer bounds the learning rate, none of our three
 # reaches conv1.
 #
-# **From He's start, no.** Before training, deeper layers do have larger norms (conv17 {{ratio.he_17_2:.1f}} times conv2), for want of inputs in the early ones. In training it turns over: at the end layer 2's norm is {{ratio.he_2_10:.1f}} times that of layer 10, a 1x1 layer, and {{ratio.he_2_9:.1f}} times that of its 3x3 neighbour, layer 9, while conv17's is
+# **From He's start, no.** Before training, deeper layers do have larger norms (conv17 {{ratio.he_17_2:.1f}} times conv2), in part for want of inputs in the early ones. In training it turns over: at the end layer 2's norm is {{ratio.he_2_10:.1f}} times that of layer 10, a 1x1 layer, and {{ratio.he_2_9:.1f}} times that of its 3x3 neighbour, layer 9, while conv17's is
 # {{ratio.he_17_1_end:.1f}} times conv1's. The slope of the textbook appears in the network that does not learn, and is gone in the one that does.
 
 # %% tags=["facts"]
@@ -1091,11 +1101,11 @@ facts = {
 # | kernel size | 3x3 {{small.base:.1%}}, 5x5 {{small.k5:.1%}}, 7x7 {{small.k7:.1%}}; at equal cost {{small.k5n:.1%}} and {{small.k7n:.1%}}: larger is not better |
 # | 1x1 convolutions | bottleneck {{small.bottleneck:.1%}} with a quarter of the convolution weights: a trade; added layers {{small.added:.1%}}: no gain |
 # | pooling | max {{pool.max:.1%}}, average {{pool.avg:.1%}}: not settled |
-# | activations | {{act.relu:.1%}}, {{act.leaky_relu:.1%}}, {{act.elu:.1%}}, {{act.gelu:.1%}} (ReLU, Leaky ReLU, ELU, GELU): no difference; units die of the rate |
-# | filters | VGG-16C's within {{filters.vgg16c_angle:.0f}} degrees of random, ResNet-18's learned |
+# | activations | {{act.relu:.1%}}, {{act.leaky_relu:.1%}}, {{act.elu:.1%}}, {{act.gelu:.1%}} (ReLU, Leaky ReLU, ELU, GELU): no difference; high rates kill units |
+# | filters | VGG-16C's within {{filters.vgg16c_angle:.0f}} degrees of random (median), ResNet-18's learned |
 # | cost | VGGs heavy in weights, ResNet-18 in outputs |
 #
-# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). All are small networks on {{small.photos:,}} photos of 32 pixels and three seeds: they rank variants of *this* setup. The {{small.photos:,}} validation photos alone leave about 1.4 points on any single accuracy.
+# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). All are small networks on {{small.photos:,}} photos of 32 pixels and three seeds: they rank variants of *this* setup. The {{small.photos:,}} validation photos alone leave more than a point on any single accuracy.
 
 # %% [markdown]
 # ### 6 (f) References

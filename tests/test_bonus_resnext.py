@@ -98,8 +98,13 @@ def test_claims_about_the_rates():
     lead = 100 * (own["resnext"].mean() - own["resnet18"].mean())
     error = 100 * np.hypot(*(accs.std(ddof=1) / 3**0.5 for accs in own.values()))
     assert (RESULTS["own.lead"], RESULTS["own.error"]) == pytest.approx((lead, error), abs=0.006)
-    lag = 100 * (usual["resnet18"].mean() - usual["resnext"].mean())
-    assert lag > 1.5 and abs(lead) < 0.4 * lag, "the lag is gone, or most of it"
+    same = {name: study(f"rates/{name}-0.1-zero") for name in own}
+    for accs in (usual, same):
+        lag = 100 * (accs["resnet18"].mean() - accs["resnext"].mean())
+        assert lag > 1.5 and abs(lead) < 0.4 * lag, "the lag is gone, or most of it"
+    starts = {name: 100 * (same[name].mean() - usual[name].mean()) for name in own}
+    assert abs(starts["resnext"] - starts["resnet18"]) < 0.2 < min(starts.values()), "alike"
+    assert all((own[name] > same[name]).all() for name in own), "too low for both, seed by seed"
     for name, rate in (("resnext", 0.4), ("resnet18", 0.2)):
         grid = {r: study(f"rates/{name}-{r}-zero", seeds=[0])[0] for r in (0.1, 0.2, 0.4, 0.8)}
         assert max(grid, key=grid.get) == rate, "inside the grid"

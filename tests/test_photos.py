@@ -162,6 +162,16 @@ def test_what_a_mac_adds_is_passed_over(files):
     assert load_photos()[2] == before[2] and len(load_photos()[0]) == 36
 
 
+@pytest.mark.parametrize(
+    "inside", ["vehicles/notes.txt", "vehicles/vehicles/1.jpg", "vehicles/._1.jpg"]
+)
+def test_a_class_folder_without_photos_is_none(inside, files):
+    others = {name: files[name] for name in files if not name.startswith("vehicles")}
+    write_folder("data", others | {inside: b"x"})
+    with pytest.raises(FileNotFoundError, match="no dogs, food, vehicles of photos here, in data/"):
+        load_photos()
+
+
 @pytest.mark.parametrize("kept", [(), ("dogs", "food")])
 def test_one_clear_error_where_nothing_is_found(kept, files):
     write_folder("data", {name: files[name] for name in files if name.startswith(kept) and kept})

@@ -181,6 +181,9 @@ def test_food_11_comes_before_the_subset_and_nothing_is_one_clear_error(tmp_path
     assert find_food().name == "inner"
     write_photos(tmp_path / "food11", ["training/a/1.jpg", "evaluation/a/1.jpg"])
     assert find_food().name == "food11"
+    for aside in ("food11.as_found", "food11.as_found2"):
+        write_photos(tmp_path / aside, ["training/a/1.jpg"])
+    assert find_food().name == "food11", "not what `make data` set aside"
 
 
 def test_split_is_stratified_disjoint_and_without_copies():

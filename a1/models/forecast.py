@@ -40,7 +40,7 @@ class Forecaster(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(hidden_size, 1),
         )
-        nn.init.zeros_(self.head[-1].weight)  # starts as persistence
+        nn.init.zeros_(self.head[-1].weight)  # starts from the last minute
         nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, x):
