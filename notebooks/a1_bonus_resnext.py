@@ -528,7 +528,7 @@ facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 #
 # Part of ResNeXt is its bottleneck, part its paths. At 0.1 (table in 2.1) ResNet-18 reaches {{rates.resnet18_one_01_acc:.1%}}, dense bottlenecks at the same multiply-adds {{rates.dense_one_01_acc:.1%}}, 32 paths {{rates.resnext_one_01_acc:.1%}}. Read at face value, bottlenecks and paths both
 # cost accuracy, and the paths do the opposite of what they do in Figure {{fig:cardinality}}. But at 0.4 with zero gammas ResNeXt reaches {{rates.resnext_zero_04_acc:.1%}}, by the rate above all (2.1), which makes up for both. **On these photos the rate decides more than the form of the block**, and a ranking of blocks at one rate
-# is a statement about that rate. That ImageNet's thousand classes reward the paths more than three classes do is plausible, and untested here.
+# is a statement about that rate.
 #
 # #### Architecture: against VGG-16C
 #
@@ -539,7 +539,7 @@ facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 # %% [markdown]
 # ### 3 (c) Challenges <a id="BX.3c"></a>
 #
-# - **The learning rate was the comparison.** At a common, unsearched rate we first reported ResNeXt as clearly worse on the short budget; that was a statement about 0.1 (2.1).
+# - **The learning rate was the comparison.** ResNeXt, clearly worse in short runs at a common rate, is hardly so at its own (2.1).
 # - **A bad start.** In the study every bottleneck network's training loss lies above a guess's in its worst epoch (2.1). Zero last gammas were meant as the cure and are none.
 # - **Equal on paper, not in time** (1.3). On shared cores the same step takes several times as long in one minute as in the next: so networks take turns in one process, and what counts is the processor time of each one's fastest round.
 
@@ -610,8 +610,7 @@ derived = {"pair.n_wrong": "pair.both + pair.other", "pair.differ": "pair.only +
 #
 # ### Running it again
 #
-# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU). Runs whose recipe, data and code are unchanged are read from `runs/`; what you change is trained anew.
-# VGG-16C is read where Part I has trained it, else left out.
+# `A1_PROFILE=full` is the reported experiment; `quick`, the default without a GPU, rehearses every line. Runs of the same recipe, data and code are read from `runs/`, VGG-16C's if Part I has trained it; what you change is trained anew.
 
 # %% tags=["reported"]
 REPORTED = {"resnext.test_acc": None}

