@@ -57,7 +57,7 @@ def test_a_record_is_of_these_photos_and_replays_and_another_seed_does_not(path,
         pytest.skip(f"recorded on {record['device']}: other devices draw other numbers")
     losses = replay(make_model, record["recipe"], photos)
     assert agree(losses, record["first_losses"]), (losses, record["first_losses"][:3])
-    other = replay(make_model, record["recipe"] | {"seed": 1}, photos, steps=1)
+    other = replay(make_model, record["recipe"] | {"seed": 9}, photos, steps=1)
     assert not agree(other, record["first_losses"])
 
 
@@ -103,11 +103,17 @@ def test_kept_probabilities_give_the_recorded_accuracy(photos):
         assert abs(accuracy - read(path)["metrics"]["test_acc"]) < 1.5 / len(y), path
 
 
-@pytest.mark.parametrize("name", ["a1_part1_resnet18.pt", "a1_bonus_resnext.pt"])
-def test_released_weights_give_the_kept_probabilities(name, photos):
+@pytest.mark.parametrize(
+    "name, run",
+    [
+        ("a1_part1_vgg16c_seed1.pt", "vgg16c/seed1"),
+        ("a1_part1_resnet18.pt", "resnet18/seed0"),
+        ("a1_bonus_resnext.pt", "resnext/seed0"),
+    ],
+)
+def test_released_weights_give_the_kept_probabilities(name, run, photos):
     """Whatever device trained them: on 256 test photos here, as the record has them."""
-    network = name.split("_")[-1].removesuffix(".pt")
-    path, model = Path(f"runs/{network}/seed0.json"), MODELS[network]()
+    path, model = Path(f"runs/{run}.json"), MODELS[run.split("/")[0]]()
     weights = torch.load(ROOT / "weights" / name, weights_only=True)
     model.load_state_dict(weights)
     with torch.no_grad():
