@@ -26,6 +26,14 @@ def test_reported_metrics_are_those_of_the_record(model):
     assert {name: PART_1[f"{model}.{name}"] for name in metrics} == metrics
 
 
+def test_another_seed_of_vgg16c_is_half_a_point_better():
+    again = json.loads((ROOT / "runs" / "vgg16c" / "seed1.json").read_text())
+    first = json.loads((ROOT / "runs" / "vgg16c" / "seed0.json").read_text())
+    assert PART_1["vgg_again.acc"] == again["metrics"]["test_acc"]
+    assert 0.004 < PART_1["vgg_again.acc"] - PART_1["vgg16c.test_acc"] < 0.006
+    assert again["recipe"] == first["recipe"] | {"seed": 1} and again["data"] == first["data"]
+
+
 def test_every_final_run_is_reported():
     results = [json.loads(path.read_text()) for path in ROOT.glob("results/*.json")]
     final = {path.parent.name for path in ROOT.glob("runs/*/*.npz")}
