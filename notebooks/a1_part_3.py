@@ -107,13 +107,15 @@ frame = frame.iloc[0 if FULL else -100 * DAY :]
 rows = split_rows(len(frame))
 active = frame["Global_active_power"].astype("float64")
 
-# %% [markdown]
-# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
-
 # %%
 from a1.plots import STYLE
 
 plt.rcParams.update(STYLE)
+
+# %% [markdown]
+# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
+
+# %%
 daily = active.resample("1D").mean()
 fig, ax = plt.subplots(figsize=(9, 2.8))
 ax.plot(daily, color="#BBBBBB", lw=0.7, label="daily mean")
