@@ -107,7 +107,6 @@ frame = frame.iloc[0 if FULL else -100 * DAY :]
 rows = split_rows(len(frame))
 active = frame["Global_active_power"].astype("float64")
 
-# %%
 from a1.plots import STYLE
 
 plt.rcParams.update(STYLE)
@@ -1035,16 +1034,14 @@ for key, kind in (("rise", "rises > 1 kW"), ("fall", "falls > 1 kW")):
 # - **Challenges.** A high R2 proves nothing until the trivial forecast stands beside it. Knowledge of the future slips into small decisions: filling gaps "when they are short", scaling, windows over borders. Where the trees are ahead no loss curve shows, only a look at where one model is right and another wrong.
 # - **Tuning.** In the order of effect: single minutes, budget, residual, rate, dropout 0.5 (it hurts), logarithms (three pairs of single runs). Kind of layer, width, batch and loss lie within chance.
 # - **Error patterns.** Rises are missed for one step ({{rise.error:.0%}} of the squared error in {{rise.share:.1%}} of windows), forecasts above 3 kW are too high, those below 2 kW a little too low, evenings are hardest.
-# - **Limits.** One household, one split, parts of different seasons. {{n_seeds}} seeds of the final network; one input that test errors suggested. The search may favour what learns fast.
-# - **Future work.** More seeds; then a distribution (quantiles), since the doubt is whether an appliance switches; time since each appliance last ran as an input; more households.
+# - **Limits.** One household, one split, parts of different seasons. {{n_seeds}} seeds of the final network; one input that test errors suggested.
+# - **Future work.** More seeds; then a distribution (quantiles), since the doubt is whether an appliance switches; more households.
 #
 # ### 3.5 References
 #
-# - G. Hébrail, A. Bérard. *Individual Household Electric Power Consumption.* UCI Machine Learning Repository, 2012. [doi:10.24432/C58K54](https://doi.org/10.24432/C58K54), CC BY 4.0
-# - S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* IEEE Trans. Signal Processing 45, 1997. K. Cho et al. *RNN Encoder-Decoder* (the GRU). EMNLP 2014. [arXiv:1406.1078](https://arxiv.org/abs/1406.1078)
-# - R. Pascanu, T. Mikolov, Y. Bengio. *On the Difficulty of Training Recurrent Neural Networks.* ICML 2013. [arXiv:1211.5063](https://arxiv.org/abs/1211.5063) (clipping). W. Zaremba, I. Sutskever, O. Vinyals. *Recurrent Neural Network Regularization.* 2014. [arXiv:1409.2329](https://arxiv.org/abs/1409.2329) (dropout between layers). I. Loshchilov, F. Hutter. *Decoupled Weight Decay.* ICLR 2019. L. N. Smith, N. Topin. *Super-Convergence.* 2019. [arXiv:1708.07120](https://arxiv.org/abs/1708.07120) (one cycle). P. J. Huber. *Robust Estimation of a Location Parameter.* Ann. Math. Stat. 35, 1964.
+# - G. Hébrail, A. Bérard. *Individual Household Electric Power Consumption.* UCI Machine Learning Repository, 2012. [doi:10.24432/C58K54](https://doi.org/10.24432/C58K54), CC BY 4.0. S. Hochreiter, J. Schmidhuber. *Long Short-Term Memory.* Neural Computation 9, 1997. M. Schuster, K. Paliwal. *Bidirectional Recurrent Neural Networks.* IEEE Trans. Signal Processing 45, 1997. K. Cho et al. *RNN Encoder-Decoder* (the GRU). EMNLP 2014. [arXiv:1406.1078](https://arxiv.org/abs/1406.1078). R. Pascanu, T. Mikolov, Y. Bengio. *On the Difficulty of Training Recurrent Neural Networks.* ICML 2013. [arXiv:1211.5063](https://arxiv.org/abs/1211.5063) (clipping). W. Zaremba, I. Sutskever, O. Vinyals. *Recurrent Neural Network Regularization.* 2014. [arXiv:1409.2329](https://arxiv.org/abs/1409.2329) (dropout between layers). I. Loshchilov, F. Hutter. *Decoupled Weight Decay.* ICLR 2019. L. N. Smith, N. Topin. *Super-Convergence.* 2019. [arXiv:1708.07120](https://arxiv.org/abs/1708.07120) (one cycle). P. J. Huber. *Robust Estimation of a Location Parameter.* Ann. Math. Stat. 35, 1964.
 # - H. R. Künsch. *The Jackknife and the Bootstrap for General Stationary Observations.* Ann. Stat. 17, 1989. J. H. Friedman. *Stochastic Gradient Boosting.* Comput. Stat. Data Anal. 38, 2002. G. Ke et al. *LightGBM.* NeurIPS 2017 (histograms, as in scikit-learn)
-# - The documentation of [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org), [torchinfo](https://github.com/TylerYep/torchinfo), [TensorBoard](https://www.tensorflow.org/tensorboard).
+# - [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org), [torchinfo](https://github.com/TylerYep/torchinfo), [TensorBoard](https://www.tensorflow.org/tensorboard): their documentation.
 #
 # ### Running it again
 #
