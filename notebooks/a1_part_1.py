@@ -719,7 +719,7 @@ vgg_again = train_once("vgg16c/seed1", make_vgg, vgg["recipe"] | {"seed": 1}, da
 _ = release(vgg_again, make_vgg, data, "a1_part1_vgg16c_seed1.pt")
 
 # %% [markdown]
-# Alike but for the seed, the two runs are right on {{vgg16c.test_acc:.1%}} and {{vgg_again.acc:.1%}} of the test photos: a seed moves VGG-16C by half a point.
+# Alike but for the seed, the two runs are right on {{vgg16c.test_acc:.1%}} and {{vgg_again.acc:.1%}} of the test photos: half a point apart by the seed alone.
 
 # %% tags=["facts"]
 facts = {"vgg_again.acc": vgg_again["metrics"]["test_acc"]}

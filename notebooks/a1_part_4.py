@@ -860,7 +860,7 @@ plot_history({"baseline": baseline, "improved": improved})
 # %% [markdown]
 # **Figure {{fig:both}}.** Accuracy and cross-entropy per epoch of both networks' best seeds. Training curves are measured with dropout on, the improved network's also against soft targets and, in epoch 1, on other tweets.
 #
-# The baseline's validation loss turns upwards after epoch 3, the improved network's keeps falling: distributions as targets, more dropout and more tweets leave it less to learn by heart.
+# The baseline's validation loss turns upwards after epoch 3, the improved network's keeps falling, perhaps because distributions as targets, more dropout and more tweets leave it less to learn by heart.
 
 # %%
 groups_of = {n: [run["test"]["test_said"] for run in of_name] for n, of_name in runs.items()}
