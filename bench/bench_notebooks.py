@@ -1,13 +1,14 @@
 """Wall time of whole notebooks in the quick profile: `python -m bench.bench_notebooks`.
 
-Each is executed as `make run` would, into out/, on whatever data it finds. The seconds go to bench/notebooks.json, from which
-the README's table is drawn.
+Each is executed as `make run` would, into out/, on whatever data it finds, and trains anew: earlier rehearsals' records are
+deleted first. The seconds go to bench/notebooks.json, from which the README's table is drawn.
 """
 
 import datetime
 import json
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from a1.files import atomic_write
@@ -16,6 +17,7 @@ from tools.assemble import notebook_names
 
 
 def main():
+    shutil.rmtree(nb.ROOT / "out/runs", ignore_errors=True)
     measured = {}
     for name in notebook_names():
         _, _, data, seconds, _ = nb.run_copy(name, "quick")
