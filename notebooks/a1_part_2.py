@@ -899,7 +899,7 @@ filters
 #
 # They look different. VGG-16C's are coloured noise: no edge or spot can be made out. Among ResNet-18's there are even patches of one colour, pairs of light and dark or of opposing colours across an edge, and a few spots.
 #
-# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}), and have grown by a fifth. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and grown. So a network can be right on most photos with a nearly random first
+# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}) and have become a little shorter. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and nearly doubled in length. So a network can be right on most photos with a nearly random first
 # layer. Why one learns it and the other hardly does was not tested; ResNet-18's starts five times smaller, at a rate five times higher, and batch norm makes a step count relative to the weight.
 
 # %% tags=["facts"]

@@ -401,10 +401,14 @@ def test_small_networks_are_compared_at_the_best_of_five_rates():
 
 
 def test_vgg16cs_first_filters_stay_near_their_random_start_and_resnet18s_do_not():
-    cosines = {}
+    cosines, longer = {}, {}
     for name, make in (("vgg16c", VGG16C), ("resnet18", ResNet18)):
         seed_everything(0)
         fresh = next(iter(make().parameters())).detach()
         trained = torch.tensor(record(f"first_layer/{name}")["result"]).view_as(fresh)
         cosines[name] = F.cosine_similarity(trained.flatten(1), fresh.flatten(1)).median()
+        size, start = (x.flatten(1).norm(dim=1).median() for x in (trained, fresh))
+        longer[name] = float(size / start)
+    assert 0.8 < longer["vgg16c"] < 0.95, "a little shorter"
+    assert 1.7 < longer["resnet18"] < 2, "nearly doubled"
     assert cosines["vgg16c"] > 0.98 and cosines["resnet18"] < 0.7
