@@ -146,6 +146,7 @@ class Regression:
         return {"loss": error.square().sum(), "mae_kw": error.abs().sum()}
 
     def metrics(self, outputs, y):
+        assert outputs.isfinite().all(), "the training diverged: try a lower learning rate"
         return scores(y, outputs)
 
     def score(self, epoch):

@@ -317,6 +317,9 @@ def test_losses_are_squared_below_a_kilowatt_and_absolute_above():
     assert float(sums["loss"]) == 9.25 and float(sums["mae_kw"]) == 3.5
     assert metrics["rmse_kw"] == pytest.approx(metrics["loss"] ** 0.5) and metrics["mae_kw"] == 1.25
     assert Regression().score({"val_loss": 1.0}) > Regression().score({"val_loss": 2.0})
+    for broken in (float("nan"), float("inf")):
+        with pytest.raises(AssertionError, match="diverged: try a lower learning rate"):
+            Regression().metrics(torch.tensor([[broken], [1.0]]), torch.zeros(2, 1))
 
 
 @pytest.mark.parametrize("layers", ARCHITECTURES)
