@@ -90,7 +90,7 @@ from a1.food import load_food
 # %%
 from a1.food import split_food
 
-images, labels, parts, classes, files = load_food(None if FULL else 30)
+images, labels, parts, classes, files = load_food(None if FULL else 60)
 split = split_food(images, labels, parts)
 dishes = [name.replace("_", " ") for name in classes]
 
@@ -257,7 +257,7 @@ from a1.food import share_of
 
 BASE = RECIPE | {"epochs": 3 if FULL else 1, "batch_size": 32 if FULL else 16}
 BASE |= {"optimizer": "adamw_by_share", "weight_decay": 0.01, "size": SMALL}
-BASE |= {"augment": ["crop", "flip", "color"], "test_size": SIZES[SMALL]}
+BASE |= {"augment": ["crop", "flip", "color"], "test_size": SIZES[SMALL], "amp": FULL}
 
 
 def portion(share):
@@ -381,10 +381,10 @@ derived = {"worth.gap": "100 * (worth.tuned - worth.random)"}
 # All training photos and eight epochs, five at {{train.small}} pixels and three at {{train.large}}, at the rates above; SqueezeNet in batches of 16, as what is better for it and for MobileNetV2 was found later. The weights of the epoch best on validation count.
 
 # %%
-FINAL = {"epochs": 8 if FULL else 2, "image_sizes": [SMALL] * 5 * FULL}
+FINAL = {"epochs": 8, "image_sizes": [SMALL] * 5 * FULL}
 final, rows = {}, {}
 ax = plt.figure(figsize=(6, 2.1)).gca()
-for name, n in zip(NAMES, (16, 32, 32)):  # batch
+for name, n in zip(NAMES, (16, 32, 32) if FULL else (16, 16, 16)):  # batch
     run = attempt(name, *FIRST[name], batch_size=n, size=LARGE, test_size=SIZES[LARGE], **FINAL)
     final[name] = train_once(f"{name}/8_epochs-seed0", *run, data, f"{name}, of three")
     history = pd.DataFrame(final[name]["history"]).set_index("epoch")
