@@ -589,6 +589,7 @@ def test_tweets_with_fewer_columns(form, machine, capsys):
     found = pd.read_csv(machine / "Tweets.csv")
     assert found["airline"].tolist() == airlines or form == "neither" and found.airline.isna().all()
     assert len(found) == 3
+    assert (found["airline_sentiment_confidence"] == 1).all(), "Part IV needs it"
 
 
 def test_crowdflowers_names_and_odd_rows(machine, capsys):

@@ -220,7 +220,7 @@ def test_an_unexecuted_or_failed_notebook_is_refused_in_one_line(project, spoil,
     line, way = refusal(project)
     assert line.startswith("a1_part_1.ipynb: ") and message in line
     assert line.endswith(". To renew it: make full NOTEBOOKS=a1_part_1")
-    assert "`python tools/pack.py final --team alice bob --from .`" in way
+    assert f"`{pack.shown_python()} tools/pack.py final --team alice bob --from .`" in way
 
 
 def test_a_stale_notebook_is_refused(project):
@@ -487,6 +487,21 @@ def test_a_part_that_does_not_exist_cannot_be_left_out(name, project):
     assert (
         line == f"--without {name}: name one of a1_part_1, a1_part_2, a1_part_5, a1_bonus_resnext"
     )
+
+
+def test_an_unset_variable_is_no_folder(project):
+    (line,) = refusal(project, folder="")
+    assert line == "--from is empty: name the folder that holds your notebooks"
+
+
+def test_what_an_earlier_packing_laid_out_does_not_stay(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path, _ = pack.pack("final", ["alice", "bob"], root=project, to="~/packed")
+    assert path.parent == tmp_path / "packed", "~ is the home folder"
+    before = {file.name for file in (path.parent / "upload").iterdir()}
+    (path.parent / "upload" / "a1_part3_alice_bob.pt").write_bytes(b"of another packing")
+    pack.pack("final", ["alice", "bob"], root=project, to="~/packed")
+    assert {file.name for file in (path.parent / "upload").iterdir()} == before
 
 
 def test_a_file_is_no_folder_to_write_to(project, tmp_path):

@@ -2,6 +2,8 @@
 of it.
 """
 
+import time
+
 import nbformat
 import pytest
 from graded import (
@@ -235,3 +237,13 @@ def test_the_projects_own_rubric_is_whole():
         assert item["needs"] and set(item["needs"]) <= kinds, item["id"]
         assert set(item) <= {"id", "needs", "text", "cites", "figures"}, item["id"]
         assert "cites" not in item or "prose" in item["needs"], item["id"]
+
+
+def test_names_of_weights_are_found_in_the_time_of_one_reading():
+    assert rubric.WEIGHTS.findall("in weights/a1-x.y.pt, b.pt.c and c.pth, not .pt") == [
+        "a1-x.y.pt",
+        "b.pt",
+    ]
+    began = time.process_time()
+    assert not rubric.WEIGHTS.search("f" * 200_000)  # backtracking took minutes
+    assert time.process_time() - began < 5

@@ -298,7 +298,9 @@ def bring_stand_in(target=DATA):
         shutil.rmtree(path, ignore_errors=True)
         os.replace(folder / "stand_in", path)
     write_manifest(target, "stand_in", entry)
-    tell(f"stand_in: {shown(path)}, {size_of(entry)}, drawn")
+    tell(
+        f"stand_in: {shown(path)}, {size_of(entry)}, drawn (in a notebook: %env A1_DATA={shown(path)})"
+    )
     return path
 
 
@@ -335,6 +337,7 @@ def main(arguments=None):
     parser.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help="instead of data/")
     parser.add_argument("--offline", action="store_true", help="from local files alone")
     options = parser.parse_args(arguments)
+    options.to = options.to.expanduser()
     wanted = [name for name in re.split(r"[\s,]+", " ".join(options.names).lower()) if name]
     if unknown := sorted({*wanted} - {*KINDS}):
         parser.error(f"{unknown[0]} is none of {', '.join(KINDS)}")

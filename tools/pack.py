@@ -25,7 +25,10 @@ import zipfile
 from http.client import HTTPException
 from pathlib import Path
 
-import nbformat
+try:
+    import nbformat
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}: use .venv/bin/python, or pip install nbformat jupytext pyyaml")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -177,12 +180,18 @@ def add_deliverables(pack):
     )
     if gaps:
         pack.warnings.append(
-            f"{gaps} gaps in what the assignment asks for: python tools/rubric.py lists them"
+            f"{gaps} gaps in what the assignment asks for: {shown_python()} tools/rubric.py lists them"
         )
 
 
+def shown_python():
+    """This Python as one types it: .venv's from the project's folder, or any."""
+    own = Path(sys.executable)
+    return own.relative_to(ROOT) if own.is_relative_to(ROOT) else "python"
+
+
 def command(pack):
-    return f"python tools/pack.py {pack.kind} --team {' '.join(pack.team)}"
+    return f"{shown_python()} tools/pack.py {pack.kind} --team {' '.join(pack.team)}"
 
 
 def doubtful(name, paths, pack):
@@ -213,6 +222,8 @@ def add_handed_in(pack):
     for name, notebook in found.items():
         pack.reasons += [f"{notebook.path.name}: {fault}" for fault in notebook.faults]
         pack.warnings += [f"{notebook.path.name}: {remark}" for remark in notebook.remarks]
+        if notebook.faults:  # refused, so its sentences can wait
+            continue
         if sentences := handin.unshown(name, notebook.cells, pack.root, cells):
             pack.unshown[notebook.path.name] = sentences
     if any(handin.RERUN in reason for reason in pack.reasons):
@@ -498,8 +509,11 @@ def write_zip(path, files):
 
 
 def lay_out(upload, folder):
-    """Copy what belongs into the shared folder, unless it is there."""
+    """Copy what belongs into the shared folder, unless it is there; drop an earlier packing's weights."""
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("a1_*.pt"):
+        if path.name not in upload:
+            path.unlink()
     for name, source in upload.items():
         target, info = folder / name, source.stat()
         same = target.exists() and target.stat().st_mtime == info.st_mtime
@@ -515,10 +529,12 @@ def pack(
     `kind` is "checkpoint" or "final", `team` one or two names, `folder` that of a team's own
     notebooks, `without` names of what is left out. Raises Refused, and then writes nothing.
     """
+    if folder == "":
+        raise Refused(["--from is empty: name the folder that holds your notebooks"])
     root, folder = Path(root), Path(folder).expanduser() if folder else None
     if folder and not folder.is_dir():
         raise Refused([f"--from {folder} is no folder: name the one that holds your notebooks"])
-    to = Path(to or root / "out" / "submission")
+    to = Path(to or root / "out" / "submission").expanduser()
     if to.exists() and not to.is_dir():
         raise Refused([f"--to {to} is a file: name a folder, which need not exist"])
     found = collect(kind, team, weights_url, datasets_url, root, folder, without)

@@ -33,7 +33,7 @@ NUMBERED = re.compile(
 LINK = re.compile(r"\]\(#([^)\s]+)\)")
 MARKDOWN_TABLE = re.compile(r"^ *\|.*\| *\n *\|[ :|-]+\| *\n *\|", re.MULTILINE)
 RULE = re.compile(r"[\s=+|─━-]*")
-WEIGHTS = re.compile(r"[\w.-]+\.pt\b")
+WEIGHTS = re.compile(r"(?<![\w.-])[\w.-]+\.pt\b")  # begins only where a word does: linear
 NOT_PROSE = re.compile(
     r"```.*?```|<!--.*?-->|</?[a-z][^<>]*>|^ *\|[^\n]*|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)",
     re.DOTALL | re.MULTILINE,

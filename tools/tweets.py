@@ -131,6 +131,7 @@ def read_table(files, name):
     remarks += [f"its separator was {separator!r}"] * (separator != ",")
     if VOTES not in names:
         remarks.append(f"it has no column {VOTES}: every label counts as unanimous")
+        rows = [row | {VOTES: "1"} for row in rows]
     for row in rows:
         row[LABEL] = row[LABEL].strip().lower()
         row["text"] = mend_characters(row["text"]) if packaged else row["text"]
@@ -181,7 +182,7 @@ def lay_out_tweets(files, folder):
         raise DataError(f"{files.where(name)}: {fault}: {AGAIN} from Kaggle.")
     if kept != rows:
         remarks.append(f"{len(rows) - len(kept):,} rows that name no airline left out")
-    names = list(dict.fromkeys([*kaggles(columns), "airline"]))
+    names = list(dict.fromkeys([*kaggles(columns), VOTES, "airline"]))
     write_table(output, names, [[row[column] for column in names] for row in kept])
     return output, [counted(len(kept), "tweets", 14_640), *remarks]
 
