@@ -14,6 +14,10 @@ NOTEBOOKS ?=
 PROFILE ?=
 NO := 0 no No NO false False FALSE off Off OFF
 
+ifneq ($(filter a1_% photos power tweets others vectors food imagenet,$(MAKECMDGOALS))$(filter command,$(origin NAME) $(origin NOTEBOOK)),)
+$(error names are given as variables: make data NAMES="photos tweets", make run NOTEBOOKS=a1_part_1)
+endif
+
 run: .venv/run
 	$(BIN)/python tools/nb.py run $(if $(PROFILE),--profile $(PROFILE)) $(NOTEBOOKS)
 
