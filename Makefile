@@ -24,7 +24,7 @@ run: .venv/run
 install: .venv/run
 
 notebook: .venv/lab
-	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(NOTEBOOKS:=.ipynb)
+	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(addsuffix .ipynb,$(NOTEBOOKS:.ipynb=))
 
 data: .venv/run
 	$(BIN)/python tools/data.py $(if $(filter-out $(NO),$(STAND_IN)),--stand-in,$(NAMES))

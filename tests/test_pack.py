@@ -413,7 +413,14 @@ def test_sentences_whose_numbers_no_output_shows_are_listed(project, own):
 def test_the_projects_own_notebook_says_nothing_that_it_does_not_show(project, own):
     write(own / "Copy of a1_part_1.ipynb", (project / "a1_part_1.ipynb").read_bytes())
     _, found = pack.pack("final", ["alice"], root=project, folder=own)
-    assert not found.unshown and not any("part_1.ipynb" in line for line in found.warnings)
+    (line,) = [line for line in found.warnings if "part_1.ipynb" in line]
+    published = "it is this project's notebook as published: yours may be elsewhere"
+    assert not found.unshown and line == f"Copy of a1_part_1.ipynb: {published}"
+
+
+def test_a_changed_notebook_is_not_taken_for_the_published_one(project, own):
+    _, found = pack.pack("final", ["alice"], root=project, folder=own)
+    assert not any("part_1" in line and "as published" in line for line in found.warnings)
 
 
 def test_part_1_says_no_number_that_its_outputs_do_not_show():

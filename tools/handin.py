@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from tools import honesty, rubric
-from tools.assemble import source_of
+from tools.assemble import source_of, was_edited
 from tools.prose import number_captions, read_results, render
 
 MAX_BYTES = 10_000_000  # ten points are lost with a larger file
@@ -258,4 +258,6 @@ def read(name, path, items, root):
     printed = prints_of(found.cells).lower()
     found.remarks = [text + RERUN for mark, text in NOT_MEANT.items() if mark in printed]
     found.remarks += item_remarks(found.cells, items)
+    if "a1" in notebook.metadata and not was_edited(notebook):
+        found.remarks.append("it is this project's notebook as published: yours may be elsewhere")
     return found

@@ -236,6 +236,8 @@ def main():
             print("executed copies: out/")
     except (BuildError, CellFailed, data.DataError) as error:
         sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
 
 
 if __name__ == "__main__":
