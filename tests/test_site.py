@@ -173,6 +173,8 @@ def test_the_contents_lead_to_every_heading_down_to_the_letters(small, whole):
     texts = " ".join(text for _, _, text in contents(whole / "a1_part_1.html"))
     assert all(f"2.5 ({letter})" in texts for letter in "abdefg") and "(b) and (c)" in texts
     assert ("level2", "part-I", "Part I. Circles, 30 points") in contents(small / "index.html")
+    closes = "<ul onclick=\"document.getElementById('contents-shown').checked = false\">"
+    assert closes in Page(small / "a1_part_1.html").text, "it would cover the heading on a phone"
 
 
 def test_formulas_are_mathml(small):

@@ -59,7 +59,7 @@ PAGE = """<!doctype html>
 <div class="page">
 <nav class="contents" aria-label="Contents">
 <input type="checkbox" id="contents-shown"><label for="contents-shown">Contents</label>
-<ul>
+<ul onclick="document.getElementById('contents-shown').checked = false">
 {contents}
 </ul>
 </nav>
