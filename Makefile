@@ -57,7 +57,9 @@ pdf: SOURCE_HASH = $(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(op
 pdf: SUFFIX = $(if $(TEAM),_$(subst $() $(),_,$(strip $(TEAM))))
 pdf: MACROS = \def\SourceHash{$(SOURCE_HASH)}\def\Team{$(subst $() $(), and ,$(strip $(TEAM)))}
 pdf: LATEXMK = latexmk -pdf -silent -interaction=nonstopmode -halt-on-error -outdir=../out/part_v -usepretex
+pdf: export TEAM := $(TEAM)
 pdf:
+	@case "$$TEAM" in *[!A-Za-z0-9\ -]*) echo 'TEAM takes letters, digits and hyphens, as names of files: TEAM="alice bob"'; exit 1;; esac
 	@command -v latexmk >/dev/null || { echo "LaTeX is needed: part_v/README.md names its packages"; exit 1; }
 	mkdir -p out/part_v
 	rm -f out/part_v/*.log

@@ -369,6 +369,12 @@ def test_what_an_item_asks_for_in_words_stands_in_its_box(item, asked):
     assert sentence in box, asked
 
 
+@pytest.mark.parametrize("team", ["alice & bob", "O'Brien", "a_b", "alice, bob", "x; false"])
+def test_a_team_that_pack_would_refuse_is_refused_before_latex(team):
+    done = subprocess.run(["make", "pdf", f"TEAM={team}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout.startswith("TEAM takes letters, digits and hyphens")
+
+
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="no LaTeX here")
 def test_the_teams_names_stand_on_the_pdf_and_the_committed_one_stays(tmp_path):
     for name in ("Makefile", "part_v/a1_part_5.tex"):
