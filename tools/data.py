@@ -182,7 +182,8 @@ def read_manifest(target):
     """What MANIFEST.json in `target` says, {} where there is none that can be read."""
     try:
         found = json.loads((target / "MANIFEST.json").read_text(encoding="utf-8"))
-        return {name: entry for name, entry in found.items() if {"path", "files", "bytes"} <= {*entry}}
+        needed = {"path", "files", "bytes"}
+        return {name: entry for name, entry in found.items() if needed <= {*entry}}
     except (OSError, ValueError, AttributeError, TypeError):  # not there, or of another shape
         return {}
 
