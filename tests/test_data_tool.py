@@ -1073,7 +1073,7 @@ def test_profile_as_people_write_it(text, monkeypatch):
     "words", ["data tweets", "run a1_part_4", "data NAME=tweets", "run NOTEBOOK=a1_part_1"]
 )
 def test_make_does_nothing_where_a_name_is_given_wrongly(words):
-    command = ["make", "-n", "-o", ".venv/run", *words.split()]
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/run", *words.split()]
     done = subprocess.run(command, cwd=data.ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and not done.stdout
     assert 'make data NAMES="photos tweets", make run NOTEBOOKS=a1_part_1' in done.stderr

@@ -371,7 +371,8 @@ def test_what_an_item_asks_for_in_words_stands_in_its_box(item, asked):
 
 @pytest.mark.parametrize("team", ["alice & bob", "O'Brien", "a_b", "alice, bob", "x; false"])
 def test_a_team_that_pack_would_refuse_is_refused_before_latex(team):
-    done = subprocess.run(["make", "pdf", f"TEAM={team}"], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "pdf", f"TEAM={team}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout.startswith("TEAM takes letters, digits and hyphens")
 
 
