@@ -14,6 +14,7 @@ NOTEBOOKS ?=
 PROFILE ?=
 NO := 0 no No NO false False FALSE off Off OFF
 
+# Else make would do everything, and only then find no rule for the name.
 ifneq ($(filter a1_% photos power tweets others vectors food imagenet,$(MAKECMDGOALS))$(filter command,$(origin NAME) $(origin NOTEBOOK)),)
 $(error names are given as variables: make data NAMES="photos tweets", make run NOTEBOOKS=a1_part_1)
 endif

@@ -334,7 +334,7 @@ changed.dropna().rename(columns=NAMES).map("{:.4f}".format)
 
 # %% [markdown]
 # - **Schedule.** A rate that is constant from the first step is fatal for SqueezeNet: {{change_squeezenet1_1_constant_rate.val_acc:.1%}} is chance exactly. It has no batch norm, and units that one large step pushes below zero for every photo stay silent behind their ReLU; that this is what happened was not checked. The other two lose no more than noise.
-# - **Batch.** Lite0 is best at 32, MobileNetV2 at 16, within noise of their neighbours. SqueezeNet gains with each halving, from {{change_squeezenet1_1_batch_64.val_acc:.1%}} at 64 to {{change_squeezenet1_1_batch_8.val_acc:.1%}} at 8; with a slower head (`0.003`, the body at a tenth) batches of 8 reach {{change_squeezenet1_1_batch_8_at_0p003.val_acc:.1%}}, others or a slower head still less.
+# - **Batch.** Lite0 is best at 32, MobileNetV2 at 16, within noise of their neighbours. SqueezeNet gains with each halving, from {{change_squeezenet1_1_batch_64.val_acc:.1%}} at 64 to {{change_squeezenet1_1_batch_8.val_acc:.1%}} at 8; with a slower head (`0.003`, the body at a tenth) batches of 8 reach {{change_squeezenet1_1_batch_8_at_0p003.val_acc:.1%}}, others or a slower head still less, those of 4 by noise alone.
 # - **Resolution.** Photos are stored at 160 pixels: up to there detail is added, which gives Lite0 {{change.detail:.1f}} points, within noise; beyond it is only enlarged, for {{change.enlarged:.1f}} more: a body that learns may make use of that, too (one run each).
 # - **Augmentation** helps MobileNetV2 and Lite0 and costs SqueezeNet, each at the edge of noise in three epochs. It stays, as its use grows with their number.
 

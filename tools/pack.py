@@ -596,7 +596,7 @@ def main(arguments=None, root=ROOT):
     except Refused as error:
         sys.exit("\n".join(f"refused: {line}" for line in str(error).splitlines()))
     except OSError as error:
-        sys.exit(f"refused: {error.filename} cannot be written ({error.strerror}): see --to")
+        sys.exit(f"refused: {error}")
     print(*(f"warning: {warning}" for warning in found.warnings), sep="\n", file=sys.stderr)
     print(
         f"{path}, opened again and verified:",
