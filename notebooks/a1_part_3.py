@@ -634,12 +634,12 @@ pd.DataFrame(table, columns).T
 # %%
 ends = search[search.index.str.match("2 wider log|3 epochs")]
 fig, ax = plt.subplots(figsize=(6.5, 2.8))
-ax.plot(ends["windows"], ends["val_r2"], "o", c="#56B4E9", label="runs of two and four epochs")
+ax.plot(ends["windows"], ends["val_r2"], "o", c="#56B4E9", label="search")
 for name, style in zip(("smaller budget", *singles), ("o:", "o-", "s-", "^-", "v-", "D-")):
     history = pd.DataFrame(networks[name]["history"])
     drawn = history["epoch"] * networks[name]["recipe"]["windows_per_epoch"]
     r2 = 1 - history["val_loss"] / data.y["val"].var(correction=0).item()
-    ax.plot(drawn, r2, style, c="#6A3D9A", ms=4, label=f"{name}, epoch by epoch")
+    ax.plot(drawn, r2, style, c="#6A3D9A", ms=4, label=name)
 ax.set(xscale="log", xlabel="windows drawn", ylabel="validation R2")
 ax.legend(loc="lower right", fontsize=8)
 plt.show()
