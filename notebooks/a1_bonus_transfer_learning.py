@@ -352,7 +352,7 @@ derived = {
 # %% [markdown]
 # #### What pre-training is worth
 #
-# The same networks from random weights, on all training photos, with equal epochs and resolution. A random start has three rates, of which the middle one is best for each network.
+# The same networks from random weights, on all training photos, with equal epochs and resolution. A random start has three rates; the middle one is best for each network, for two of them within noise.
 
 # %%
 RANDOM = dict(zip(NAMES, ((1e-4, 3e-4, 1e-3), (1e-3, 3e-3, 1e-2), (1e-3, 3e-3, 1e-2))))
