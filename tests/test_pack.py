@@ -221,6 +221,8 @@ def test_an_unexecuted_or_failed_notebook_is_refused_in_one_line(project, spoil,
     assert line.startswith("a1_part_1.ipynb: ") and message in line
     assert line.endswith(". To renew it: make full NOTEBOOKS=a1_part_1")
     assert f"`{pack.shown_python()} tools/pack.py final --team alice bob --from .`" in way
+    *_, way = refusal(project, without=["a1_part_2"])
+    assert "--team alice bob --without a1_part_2 --from .`" in way
 
 
 def test_a_stale_notebook_is_refused(project):
@@ -305,10 +307,10 @@ def test_a_team_has_one_or_two_members(project, team):
 
 def test_gaps_in_the_rubric_are_a_warning(project):
     _, found = pack.pack("checkpoint", ["alice"], root=project)
-    assert not any("gaps" in line for line in found.warnings) and not rubric.problems(root=project)
+    assert not any("gap" in line for line in found.warnings) and not rubric.problems(root=project)
     edit(project / "rubric.yml", "needs: [svg]", "needs: [svg, table]")
     _, found = pack.pack("checkpoint", ["alice"], root=project)
-    assert any(line.startswith("1 gaps in what the assignment asks for") for line in found.warnings)
+    assert any(line.startswith("1 gap in what the assignment asks for") for line in found.warnings)
 
 
 def test_the_finished_zip_is_opened_again(project, tmp_path):
@@ -400,14 +402,18 @@ def test_sentences_whose_numbers_no_output_shows_are_listed(project, own):
     assert "Figure" not in text and "accuracy of 0.012" not in text, "their loss is the same"
     assert any("Copy of a1_part_1.ipynb: 3 sentences say numbers" in w for w in found.warnings)
 
-    def rewrite(notebook):
+    def rewrite(notebook, changes):
         for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = cell.source.replace("98.8%", "91.2%").replace("All but 1.2%", "Most")
+            for old, new in changes.items() if cell.cell_type == "markdown" else ():
+                cell.source = cell.source.replace(old, new)
 
-    change_own(own, rewrite)
+    change_own(own, lambda notebook: rewrite(notebook, {"98.8%": "91.2%", "All but 1.2%": "Most"}))
     path, found = pack.pack("final", ["alice", "bob"], root=project, folder=own)
     assert not (path.parent / pack.TO_CHECK).exists() and not found.unshown
+
+    change_own(own, lambda notebook: rewrite(notebook, {"Most": "All but 1.2%"}))
+    path, found = pack.pack("final", ["alice", "bob"], root=project, folder=own)
+    assert any("1 sentence says numbers that stand in none" in w for w in found.warnings)
 
 
 def test_the_projects_own_notebook_says_nothing_that_it_does_not_show(project, own):
@@ -496,6 +502,20 @@ def test_a_part_that_does_not_exist_cannot_be_left_out(name, project):
     )
 
 
+def test_a_submission_of_nothing_is_refused(project):
+    parts = ["a1_part_1", "a1_part_2", "a1_part_5"]
+    (line,) = refusal(project, "checkpoint", without=parts)
+    assert line == f"--without {' '.join(parts)} leaves nothing to submit: name fewer"
+
+
+@pytest.mark.parametrize("copy", [" - Copy", " - Copy (2)", " copy", " copy 2", "-Copy1", " (1)"])
+def test_a_copys_name_is_understood(copy, own):
+    path = own / f"a1_part_2{copy}.ipynb"
+    (own / "a1_part_2_alice_bob (1).ipynb").rename(path)
+    write(own / f"a1_part_2{copy}s.ipynb", "{}")
+    assert handin.find("a1_part_2", own) == [path]
+
+
 def test_an_unset_variable_is_no_folder(project):
     (line,) = refusal(project, folder="")
     assert line == "--from is empty: name the folder that holds your notebooks"
@@ -580,10 +600,12 @@ def test_of_several_pdfs_the_one_that_is_meant_is_taken(project, own):
     assert line.startswith("a1_part_5: a1_part_5 (1).pdf, a1_part_5.pdf may all be it: leave one")
 
 
-def test_an_empty_pdf_is_refused_and_not_left_out_in_silence(project, own):
-    write(own / "a1_part_5.pdf", b"")
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 of Word", b"<html>"])
+def test_a_pdf_that_is_none_is_refused_by_its_own_name(content, project, own):
+    write(own / "a1_part_5 (1).pdf", content)
+    (own / "a1_part_5.pdf").unlink()
     (line,) = refusal(project, folder=own)
-    assert line.endswith("a1_part_5_alice_bob.pdf is no PDF")
+    assert line == "a1_part_5 (1).pdf is no PDF: export it again"
 
 
 def test_a_notebook_with_ids_of_a_later_format_is_taken(project, own):

@@ -18,7 +18,7 @@ HOW = (
     "from the top: Kernel > Restart Kernel and Run All Cells in Jupyter, "
     "Runtime > Restart session and run all, then File > Download, in Colab"
 )
-COPY = r"(?:Copy of )?{}((?:_[A-Za-z0-9-]+){{0,2}}?)(?:-Copy\d+| ?\(\d+\))?"
+COPY = r"(?:Copy of )?{}((?:_[A-Za-z0-9-]+){{0,2}}?)(?:-Copy\d+| - Copy(?: \(\d+\))?| copy(?: \d+)?| ?\(\d+\))?"
 NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?%|(?<![\w.,])(\d+\.\d{2,})(?![\w%]|\.\d)")
 REFERENCE = re.compile(
     r"\b(?:Figure|Table|Section|Equation|Chapter)s?\s+[\d.]+(?:(?:,|,? and|,? to)\s+[\d.]+)*"
@@ -46,7 +46,7 @@ class HandIn:
 
 def find(name, folder, suffix=".ipynb"):
     """Files in `folder` that may be the deliverable `name`, under its own name, with a team's, or
-    as a copy that Jupyter, Colab or a browser named.
+    as a copy that Jupyter, Colab, a browser, Windows or macOS named.
     """
     pattern = re.compile(COPY.format(re.escape(name)))
     found = filter(Path.is_file, folder.glob(f"*{suffix}"))

@@ -89,7 +89,7 @@ class Submission:
 
     def __init__(self, kind, team, root, folder=None, without=()):
         self.kind, self.team, self.suffix = kind, list(team), team_suffix(team)
-        self.root, self.folder = root, folder
+        self.root, self.folder, self.without = root, folder, without
         self.files, self.upload = {}, {}  # name: bytes; name: path
         self.reasons, self.warnings, self.unshown = [], [], {}
         parts = rubric.read_rubric(root)["parts"]
@@ -101,6 +101,8 @@ class Submission:
             for part, name in zip(parts, known)
             if (kind == "final" or part["part"] in CHECKPOINT) and name not in without
         ]
+        if not self.parts:
+            raise Refused([f"--without {' '.join(without)} leaves nothing to submit: name fewer"])
         names = [part["notebook"] for part in self.parts]
         self.names = [name for name in names if not name.endswith(".pdf")]
         self.wants_pdf = any(name.endswith(".pdf") for name in names)
@@ -128,6 +130,11 @@ def team_suffix(team):
     if reasons:
         raise Refused(reasons)
     return "_".join(team)
+
+
+def count(things, one, more):
+    """How many there are, in words of a sentence."""
+    return f"{len(things)} {one if len(things) == 1 else more}"
 
 
 def sha256(path):
@@ -180,7 +187,8 @@ def add_deliverables(pack):
     )
     if gaps:
         pack.warnings.append(
-            f"{gaps} gaps in what the assignment asks for: {shown_python()} tools/rubric.py lists them"
+            f"{count(range(gaps), 'gap', 'gaps')} in what the assignment asks for: "
+            f"{shown_python()} tools/rubric.py lists what is missing"
         )
 
 
@@ -191,7 +199,8 @@ def shown_python():
 
 
 def command(pack):
-    return f"{shown_python()} tools/pack.py {pack.kind} --team {' '.join(pack.team)}"
+    typed = f"{shown_python()} tools/pack.py {pack.kind} --team {' '.join(pack.team)}"
+    return " ".join([typed, *(["--without", *pack.without] if pack.without else [])])
 
 
 def doubtful(name, paths, pack):
@@ -248,7 +257,10 @@ def find_pdf(pack):
         if len(own) > 1:
             pack.reasons.append(doubtful(PDF, own, pack))
         if own:
-            return own[0].read_bytes()
+            content = own[0].read_bytes()
+            if not content.startswith(b"%PDF-"):
+                pack.reasons.append(f"{own[0].name} is no PDF: export it again")
+            return content
     tex = pack.root / "part_v" / f"{PDF}.tex"
     named = pack.root / "out" / "part_v" / f"{name}_{pack.suffix}.pdf"
     make = f'make pdf TEAM="{" ".join(pack.team)}"'
@@ -559,7 +571,8 @@ def list_sentences(found, path):
     for name, sentences in found.unshown.items():
         texts = [f'  cell {cell}: {", ".join(wrong)} in "{s}"' for cell, wrong, s in sentences]
         lines += [
-            f"{name}: {len(texts)} sentences say numbers that stand in none of its outputs",
+            f"{name}: {count(texts, 'sentence says', 'sentences say')} numbers that stand in none "
+            "of its outputs",
             *texts,
             "",
         ]
