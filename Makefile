@@ -12,6 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS ?=
 PROFILE ?=
+YES := 1 yes Yes YES true True TRUE on On ON
 NO := 0 no No NO false False FALSE off Off OFF
 
 # Else make would do everything, and only then find no rule for the name.
@@ -28,6 +29,7 @@ notebook: .venv/lab
 	$(if $(PROFILE),A1_PROFILE=$(PROFILE)) $(BIN)/python -m jupyterlab $(addsuffix .ipynb,$(NOTEBOOKS:.ipynb=))
 
 data: .venv/run
+	$(if $(filter-out $(YES) $(NO),$(STAND_IN)),$(error STAND_IN is $(STAND_IN): set it to 1 or 0))
 	$(BIN)/python tools/data.py $(if $(filter-out $(NO),$(STAND_IN)),--stand-in,$(NAMES))
 
 test: .venv/dev
@@ -60,7 +62,7 @@ pdf: MACROS = \def\SourceHash{$(SOURCE_HASH)}\def\Team{$(subst $() $(), and ,$(s
 pdf: LATEXMK = latexmk -pdf -silent -interaction=nonstopmode -halt-on-error -outdir=../out/part_v -usepretex
 pdf: export TEAM := $(TEAM)
 pdf:
-	@case "$$TEAM" in *[!A-Za-z0-9\ -]*) echo 'TEAM takes letters, digits and hyphens, as names of files: TEAM="alice bob"'; exit 1;; esac
+	@case "$$TEAM" in *[!A-Za-z0-9\ -]*) echo 'TEAM takes a to z, digits and hyphens, as names of files: TEAM="alice bob"'; exit 1;; esac
 	@command -v latexmk >/dev/null || { echo "LaTeX is needed: part_v/README.md names its packages"; exit 1; }
 	mkdir -p out/part_v
 	rm -f out/part_v/*.log

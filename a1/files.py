@@ -7,9 +7,10 @@ from pathlib import Path
 
 def data_places():
     """Where data may lie: $A1_DATA (or beside the file that it names), here, data/, on Colab."""
-    named = Path(os.environ.get("A1_DATA", "data").strip("\"' ")).expanduser()
-    named = named.parent if named.is_file() else named
-    return [named, *map(Path, (".", "data", "/content", "/content/drive/MyDrive"))]
+    named = Path(os.path.expandvars(os.environ.get("A1_DATA", ".")).strip("\"' ")).expanduser()
+    assert named.exists(), f"A1_DATA names {named}, which does not exist: correct or unset it"
+    places = named.parent if named.is_file() else named, ".", "data", "/content"
+    return [*map(Path, places), Path("/content/drive/MyDrive")]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def find_food():
     for place in data_places():
         for path in sorted(place.glob("[Ff]ood*1*"), key=lambda p: ("101" in p.name, len(p.name))):
             folder = unpack(path) if path.suffix == ".zip" else path
-            for train in (*folder.glob("train*/"), *sorted(folder.glob("[!.]*/train*/"))):
+            for train in (*folder.glob("[tT]rain*/"), *sorted(folder.glob("[!.]*/[tT]rain*/"))):
                 for note in path.parent.glob("STAND_IN.txt"):
                     print(note.read_text())
                 return train.parent
@@ -38,8 +38,10 @@ def load_food(per_class=None, size=160):
     folder, rows, images, digest = find_food(), [], [], hashlib.sha256()
     for path in folder.rglob("[!.]*.[jJ][pP]*"):
         part, *label, _ = path.relative_to(folder).parts
+        part = FOLDERS.get(part.lower(), part.lower())
         label = label[0] if label else path.stem.split("_")[0]
-        rows.append((PARTS.index(FOLDERS.get(part, part)), label, len(path.stem), path.stem, path))
+        if part in PARTS and label[0] not in "._@":  # another program's folders
+            rows.append((PARTS.index(part), label, len(path.stem), path.stem, path))
     table = pd.DataFrame(sorted(rows), columns=["part", "label", "length", "name", "path"])
     table = table.groupby(["part", "label"]).head(per_class or len(table))  # 2 stands before 10
     for part, label, _, name, path in table.itertuples(index=False):

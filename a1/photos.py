@@ -35,7 +35,7 @@ def unpack(archive):
 def find_photos():
     """{class: its folder}, found in $A1_DATA, here, in data/, on Colab's disk or Drive."""
     for place in data_places():
-        zips = map(unpack, sorted(place.glob("cnn_dataset*.zip")))
+        zips = map(unpack, sorted(place.glob("[cC][nN][nN]_[dD]ataset*.zip")))
         for folder in chain([place / "cnn_dataset", place], zips):
             for inner in (folder, *sorted(folder.glob("[!.]*/"))):
                 own = {p.name.lower(): p for p in inner.glob("[!.]*/") if any(p.glob("[!.]*[gG]"))}

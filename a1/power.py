@@ -21,9 +21,7 @@ VARIABLES = {  # UCI's names and their units
     "Global_reactive_power": "kvar",
     "Voltage": "V",
     "Global_intensity": "A",
-    "Sub_metering_1": "Wh/min",
-    "Sub_metering_2": "Wh/min",
-    "Sub_metering_3": "Wh/min",
+    **{f"Sub_metering_{meter}": "Wh/min" for meter in (1, 2, 3)},
 }
 UCI = "https://archive.ics.uci.edu/static/public/235/"
 URL = UCI + "individual+household+electric+power+consumption.zip"
@@ -48,7 +46,7 @@ def find_power():
             assert b"PK\x05\x06" in content[-22:], "no whole zip"  # but cut, or a web page
     except Exception as error:
         where = "here, in data/, $A1_DATA or /content; put it beside this notebook, or `make data`"
-        raise FileNotFoundError(f"no {path.name} {where}; {URL} gave {error!r}") from None
+        raise FileNotFoundError(f"no {path.name} {where}; {URL}: {error}") from None
     return path
 
 
@@ -179,6 +177,7 @@ class Windows(Regression):
         self.drawn = ends["train"]
         self.ends = {part: t[(t + self.clock) % every == 0] for part, t in ends.items()}
         self.y = {part: series.target[t][:, None] for part, t in self.ends.items()}
+        assert all(map(len, self.y.values())), "a part has no whole window: take more days of data"
         self.y_drawn = series.target[self.drawn][:, None]
         self.id = series.id | {"window": [history, recent], "every": every}
         self.id |= {"sizes": {part: len(y) for part, y in self.y.items()}, "drawn": len(self.drawn)}

@@ -130,8 +130,7 @@ def train_once(name, make_model, recipe, data, which="run 1 of 1", known=None):
     """The record of a run, read where this code trained it before with these data; else trained.
     Of two processes one waits; what was interrupted goes on. `known`: the probe, if taken."""
     recipe = json.loads(json.dumps(recipe))  # as a record has it: lists for tuples
-    steps = known or probe(make_model, recipe, data)
-    made_by = {"recipe": recipe, "data": data.id, "probe": steps}
+    made_by = {"recipe": recipe, "data": data.id, "probe": known or probe(make_model, recipe, data)}
     paths = [RUNS / f"{name}.json", *(RUNS / f"{name}.{k}.json" for k in range(2, 100))]
     with FileLock(RUNS / f"{name}.lock"):
         record = find(paths, made_by)
@@ -149,7 +148,6 @@ def train_once(name, make_model, recipe, data, which="run 1 of 1", known=None):
         print(f"{name}: {'goes on' if saved else 'no record, training now'} ({which})", flush=True)
         seed_everything(recipe["seed"])
         model = make_model().to(DEVICE, memory_format=torch.channels_last)
-        state = train(model, recipe, data, save, saved)
-        record = finish(path, model, state, data, made_by)
+        record = finish(path, model, train(model, recipe, data, save, saved), data, made_by)
         checkpoint.unlink(missing_ok=True)
     return record

@@ -44,5 +44,5 @@ def seed_everything(seed):
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 LOW = low_precision(DEVICE)
 FULL = setting("A1_PROFILE", "full" if DEVICE.type == "cuda" else "quick", ["full"], ["quick"])
-RETRAIN = setting("RETRAIN", "no", ["1", "true", "yes"], ["0", "false", "no"])
+RETRAIN = setting("RETRAIN", "no", ["1", "true", "yes", "on"], ["0", "false", "no", "off"])
 RUNS = Path("runs" if FULL else "out/runs")  # a rehearsal never writes beside the reported runs

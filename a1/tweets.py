@@ -51,7 +51,7 @@ def read_tweets(name):
     whole = frame.dropna(subset=["text", "airline_sentiment"]).reset_index(drop=True)
     print(f"{name}: {len(whole):,} tweets, {len(frame) - len(whole)} without text or sentiment")
     whole["label"] = whole["airline_sentiment"].map(SENTIMENTS.index)
-    whole = whole.rename(columns={"airline_sentiment_confidence": "confidence"})
+    whole["confidence"] = whole.get("airline_sentiment_confidence", 1.0)  # no votes: unanimous
     return whole.reindex(columns=["text", "label", "confidence", "airline"])
 
 
@@ -249,6 +249,7 @@ def vectors_for(vocabulary, path, seed=0):
             word, _, values = line.partition(" ")
             if vocabulary.get(word, 0) > MASK:
                 matrix[vocabulary[word]], found[vocabulary[word]] = values.split(), True
+    assert found.any(), f"{path} has a vector for no word: is it GloVe's text file, whole?"
     scale = matrix[found].mean(), matrix[found].std()
     matrix[~found] = np.random.default_rng(seed).normal(*scale, (len(found) - found.sum(), 100))
     matrix[PAD] = 0

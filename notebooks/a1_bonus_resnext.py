@@ -367,9 +367,10 @@ if (path := RUNS / "vgg16c/seed0.json").exists() and (record := read(path))["dat
 from a1.plots import plot_history
 
 plot_history(final)
+plot_history(final, first=14 if FULL else 1)
 
 # %% [markdown]
-# **Figure {{fig:history}}.** The three full runs: accuracy and plain cross-entropy (cut at 1.2) per epoch; training grows to 48 and 64 pixels at the dotted lines, validation is at 64 throughout. Dots mark the
+# **Figure {{fig:history}}.** The three full runs, below from epoch 14 on: accuracy and plain cross-entropy (cut at 1.2); training grows to 48 and 64 pixels at the dotted lines, validation is at 64 throughout. Dots mark the
 # kept weights.
 #
 # ResNeXt swings in validation as ResNet-18 does while training photos are smaller than 64 pixels, and settles at full size. Its running training accuracy, under augmentation, is behind in every epoch, at the end by a hair.
@@ -515,7 +516,7 @@ speed.iloc[1:].T.round(2)
 # %% [markdown]
 # How much faster a 3x3 convolution gets in groups, on this machine. The multiply-adds promise as many times as there are groups.
 #
-# With 128 channels at 32x32 positions 32 groups gain a factor of {{conv.gain128:.2f}} instead of 32: feature maps are read and written however few the multiplications, and a group of 4 channels fills a small part of a vector or matrix register. So 16 groups, which gain {{conv.gain128_16:.2f}}, beat 32. With 1,024 channels at 4x4, where most of what moves are weights, and these do become fewer, the gain is {{conv.gain1024:.1f}}, and up to 8 groups all that was promised.
+# With 128 channels at 32x32 positions 32 groups are {{conv.gain128:.2f}} times as fast, instead of 32 times: feature maps are read and written however few the multiplications, and a group of 4 channels fills a small part of a vector or matrix register. So 16 groups ({{conv.gain128_16:.2f}}) beat 32. With 1,024 channels at 4x4, where most of what moves are weights, and these do become fewer, the factor is {{conv.gain1024:.1f}}, and up to 8 groups all that was promised.
 
 # %% tags=["facts"]
 facts = {"conv.precision": str(LOW).removeprefix("torch.")}

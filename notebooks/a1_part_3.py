@@ -521,12 +521,12 @@ def maker(settings):
     return partial(make_network, **{key: settings[key] for key in NETWORK})
 
 
-def fit(name, settings, data):
+def fit(name, settings, data, which="run 1 of 1"):
     """The record of a network with these settings; `warmup`: share of steps with a rising rate."""
     cycle = {"pct_start": settings["warmup"], "cycle_momentum": False}
     SCHEDULES["one_cycle"] = lambda opt, lr, n: OneCycleLR(opt, lr, total_steps=n, **cycle)
     kept = {key: value for key, value in settings.items() if key not in (*NETWORK, "window")}
-    return train_once(name, maker(settings), FORECAST | kept, data)
+    return train_once(name, maker(settings), FORECAST | kept, data, which)
 
 
 search_data = {}  # by window, without a test part; 35 minutes, as timers switch at full hours
@@ -535,14 +535,14 @@ search_data = {}  # by window, without a test part; 35 minutes, as timers switch
 def run_search(name, tries):
     """Train every try, {label: settings}: a table of what each reached on validation."""
     found = {}
-    for label, settings in tries.items():
+    for k, (label, settings) in enumerate(tries.items(), 1):
         if (window := settings["window"]) not in search_data:
-            every = 35 if FULL else 115
-            search_data[window] = Windows(series, *window, parts=PARTS[:2], every=every)
-        record = fit(f"{name}/{label.replace(' ', '-')}", settings, search_data[window])
-        measures = {key: record["metrics"][key] for key in ("train_r2", "val_r2", "val_mae_kw")}
-        windows = len(record["history"]) * settings["windows_per_epoch"]
-        found[label] = {"windows": windows, "parameters": record["parameters"]} | measures
+            search_data[window] = Windows(series, *window, PARTS[:2], 35 if FULL else 115)
+        run = f"{name}/{label.replace(' ', '-')}", settings, search_data[window]
+        record = fit(*run, f"run {k} of {len(tries)}")
+        found[label] = {"windows": len(record["history"]) * settings["windows_per_epoch"]}
+        kept = record | record["metrics"]
+        found[label] |= {k: kept[k] for k in ("parameters", "train_r2", "val_r2", "val_mae_kw")}
     return pd.DataFrame(found).T.astype({"windows": int, "parameters": int})
 
 
@@ -618,7 +618,8 @@ if not FULL:
 runs = {"smaller budget, no logarithms": SMALLER | {"log_meters": False}, "smaller budget": SMALLER}
 runs |= {f"seed {seed}": FINAL | {"seed": seed} for seed in SEEDS}
 names = ["network-no-logarithms", "network", *(f"network-seed{seed}" for seed in SEEDS)]
-networks = {k: fit(f"final/{name}", runs[k], data) for k, name in zip(runs, names)}
+jobs = [(f"final/{name}", runs[k], data, f"{k}, of {len(runs)}") for k, name in zip(runs, names)]
+networks = {k: fit(*job) for k, job in zip(runs, jobs)}
 singles = [name for name in runs if name.startswith("seed")]
 best_name = max(singles, key=lambda name: networks[name]["metrics"]["val_r2"])
 final, make_final = networks[best_name], maker(runs[best_name])

@@ -648,7 +648,7 @@ def features(texts):
 
 LINEAR = {
     "tfidf_lr": lambda C: LogisticRegression(C=C, max_iter=200, tol=1e-3),
-    "tfidf_svm": lambda C: LinearSVC(C=C),
+    "tfidf_svm": lambda C: LinearSVC(C=C, dual="auto"),
 }
 NAMES |= {"tfidf_lr": "logistic regression", "tfidf_svm": "support vector machine"}
 NAMES |= {"ensemble": "improved, seeds averaged", "with linear": "improved + logistic regression"}
@@ -1033,7 +1033,7 @@ if network:
     for ax, text, weights, k in zip(axes.flat, texts, attended, shown):
         even = weights[None, : len(text)] * len(text)  # 1 is an even share
         options = {"fmt": "", "cmap": "Oranges", "cbar": False, "vmin": 0, "vmax": 3}
-        options |= {"xticklabels": False, "yticklabels": False, "annot_kws": {"fontsize": 8}}
+        options |= {"xticklabels": False, "yticklabels": False, "annot_kws": {"fontsize": 7}}
         sns.heatmap(even, ax=ax, annot=[text], **options)
         title = f"{SENTIMENTS[y['test'][k]]}, network: {SENTIMENTS[int(said['improved'][k])]}"
         ax.set_title(f"{title}; highest weight {even.max():.1f}", fontsize=8, loc="left")

@@ -12,14 +12,37 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for tests of dete
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 import a1.files  # noqa: E402
 from tools.stand_in import draw_photos  # noqa: E402
 
+# Files whose tests share what takes seconds to make.
+WHOLE = ("replay", "records", "site", "part_3")
+
+
+def rank(nodeid):
+    """The notebooks are the slowest and come first, so that no process waits for the other at the
+    end; then the files that stay whole."""
+    file = nodeid.split("::")[0].removeprefix("tests/test_").removesuffix(".py")
+    return ("notebooks", *WHOLE, file).index(file)
+
+
+class Scheduling(LoadScopeScheduling):
+    """A process takes one test at a time, or a file of WHOLE."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.split("::")[0] if 0 < rank(nodeid) <= len(WHOLE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Called by xdist."""
+    return Scheduling(config, log)
+
 
 def pytest_collection_modifyitems(items):
-    """Begin with the slow ones, the notebooks, so that no process waits for the other at the end."""
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+    """In the order of rank."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_runtest_setup(item):

@@ -47,9 +47,19 @@ def test_order_and_means():
     acc = RESULTS["efficientnet_lite0.test_acc"] + (gained - lost) / 1250
     assert acc == pytest.approx(RESULTS["two.acc"], abs=1e-4)
     p = binomtest(gained, gained + lost).pvalue
-    assert p == pytest.approx(RESULTS["two.p"], rel=1e-2) and p < 0.05
-    assert RESULTS["three.acc"] - RESULTS["two.acc"] < 0.005, "SqueezeNet adds nothing"
-    assert 0.04 < 3 * RESULTS["lead.p"] < 0.05, "only just beyond chance"
+    assert p == pytest.approx(RESULTS["two.p"], rel=1e-2) and p > 0.05, "within chance"
+    assert RESULTS["three.acc"] > RESULTS["two.acc"] and RESULTS["three.p"] > 0.05
+    assert 3 * RESULTS["lead.p"] < 0.05, "beyond chance"
+    for model in MODELS:
+        metrics = read(f"{model}/8_epochs-seed0")["metrics"]
+        assert all(metrics[f"{p}_acc"] < RESULTS[f"{model}.{p}_acc"] for p in ("val", "test"))
+        val, test = (RESULTS[f"{model}.{part}_acc"] for part in ("val", "test"))
+        error = (val * (1 - val) / 750 + test * (1 - test) / 1250) ** 0.5
+        assert (test - val > 1.7 * error) == (model == "squeezenet1_1"), "near twice its error"
+
+
+def test_the_smaller_lite0_beats_the_larger_squeezenet():
+    assert RESULTS["worth.tuned"] > RESULTS["squeezenet1_1.val_acc"] + 0.01
 
 
 def test_claims_on_the_tries():

@@ -131,7 +131,14 @@ def run(name, target):
 
 PHOTO_PLACES = ("A1_DATA", "itself", "work", "to", "home/Downloads", "content")
 PHOTO_FORMS = ("zip", "zip (1)", "Kaggle's zip", "folder", "folder twice", "case", "class folders")
-PHOTO_FORMS += ("wrapped class folders", "double", "zip in its folder", "in a folder")
+PHOTO_FORMS += (
+    "Drive's copy",
+    "train and test",
+    "wrapped class folders",
+    "double",
+    "zip in its folder",
+    "in a folder",
+)
 
 
 @pytest.mark.parametrize("place", PHOTO_PLACES)
@@ -147,12 +154,17 @@ def test_photos_are_found(place, form, machine, tmp_path, monkeypatch):
             folder / "archive.zip", PHOTOS, "cnn_dataset/cnn_dataset/"
         ),
         "folder": lambda: write_folder(folder / "cnn-dataset", PHOTOS),
+        "train and test": lambda: write_folder(
+            folder / "cnn_dataset",
+            {f"{'test' if '1' in name else 'train'}/{name}": p for name, p in PHOTOS.items()},
+        ),
         "folder twice": lambda: write_folder(folder / "archive/x/cnn_dataset", PHOTOS),
         "case": lambda: write_folder(folder / "cnn dataset", upper),
         "class folders": lambda: write_folder(folder, PHOTOS),
         "wrapped class folders": lambda: write_folder(folder / "my photos", PHOTOS),
         "zip in its folder": lambda: write_zip(folder / "cnn_dataset/cnn_dataset.zip", PHOTOS),
         "in a folder": lambda: write_folder(folder / "course/CNN_dataset-2", PHOTOS),
+        "Drive's copy": lambda: write_zip(folder / "Copy of cnn_dataset.zip", PHOTOS),
         "double": lambda: write_zip(folder / "cnn_dataset.zip", double, "cnn_dataset\\"),
     }
     source = make[form]()
@@ -397,6 +409,7 @@ POWER_FORMS = {
     "minute_household_power.csv.xz": lzma.compress(POWER.replace(";", ",").encode()),
     "household_power_consumption.csv": "\ufeff" + POWER.replace(";", " , ").replace("\n", "\r\n"),
     "Household Power consumption/household_power_consumption.txt": POWER.replace(";", "; "),
+    "individual+household+electric+power+consumption/household_power_consumption.txt": POWER,
     f"{2 * 'household_power_consumption/'}household_power_consumption.txt": POWER,
 }
 POWER_LINES = POWER.splitlines()
@@ -883,10 +896,11 @@ def test_weights_are_found(form, machine, small_networks):
     assert set(found) == {f"{name}.pt" for name in stand_in.NETWORKS}
 
 
-def test_wrapped_weights_are_unwrapped(machine, small_networks):
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", ""])
+@pytest.mark.parametrize("key", ["state_dict", "model"])
+def test_wrapped_weights_are_unwrapped(prefix, key, machine, small_networks):
     wrap = {
-        name: {"state_dict": {f"module.{k}": x for k, x in s.items()}}
-        for name, s in small_networks.items()
+        name: {key: {f"{prefix}{k}": x for k, x in s.items()}} for name, s in small_networks.items()
     }
     write_folder("pretrained", {f"{name}.pt": saved(state) for name, state in wrap.items()})
     assert run("imagenet", machine)
@@ -1084,6 +1098,13 @@ def test_stand_in_as_people_write_it(text):
     command = ["make", "-n", "-o", ".venv/run", "data", f"STAND_IN={text}", "NAMES=photos"]
     said = subprocess.run(command, cwd=data.ROOT, capture_output=True, text=True).stdout
     assert ("--stand-in" in said) == (text in ("1", "yes", "true")) != ("photos" in said)
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", "ja"])
+def test_a_stand_in_that_is_neither_yes_nor_no_is_refused(text):
+    command = ["make", "-n", "-o", ".venv/run", "data", f"STAND_IN={text}"]
+    done = subprocess.run(command, cwd=data.ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and f"STAND_IN is {text}: set it to 1 or 0" in done.stderr
 
 
 @pytest.mark.parametrize("names", [["photos,power"], ["Photos", "POWER"], ["photos, power"]])

@@ -187,12 +187,48 @@ def test_the_data_that_the_assignment_wants_are_laid_out(project, monkeypatch):
         found.files["a1_datasets_alice.txt"].decode().splitlines()
     )
     write(project / "elsewhere/household_power_consumption.txt", b"Date;Time\n")
-    monkeypatch.setenv("A1_DATA", str(project / "elsewhere"))
+    monkeypatch.setenv("A1_DATA", f"'{project / 'elsewhere'}'")  # as %env keeps quotes
     path, found = pack.pack("final", ["alice"], root=project)
     assert (path.parent / "upload/household_power_consumption.txt").read_bytes() == b"Date;Time\n"
     assert "a1_part_3: household_power_consumption.txt in the shared folder, 0.0 MB" in (
         found.files["a1_datasets_alice.txt"].decode().splitlines()
     )
+
+
+@pytest.mark.parametrize("place", ["downloads", "downloads/data", "data"])
+def test_both_tables_of_part_iv_are_laid_out(place, project, own):
+    edit(
+        project / "rubric.yml",
+        "rules:",
+        "  - {part: IV, points: 1, notebook: a1_part_4, title: T}\nrules:",
+    )
+    add_notebook(project, "a1_part_4")
+    shutil.copy(project / "a1_part_4.ipynb", own)
+    for name in ("Tweets.csv", "other_tweets.csv"):
+        write(project / place / name, f"{name} of {place}")
+    path, _ = pack.pack("final", ["alice"], root=project, folder=own)
+    for name in ("Tweets.csv", "other_tweets.csv"):
+        assert (path.parent / "upload" / name).read_text() == f"{name} of {place}"
+
+
+def test_a_place_of_data_that_does_not_exist_is_refused(project, monkeypatch):
+    monkeypatch.setenv("A1_DATA", "nowhere")
+    assert refusal(project) == ["A1_DATA names nowhere, which does not exist: correct or unset it"]
+
+
+def test_every_chart_here_is_drawn_by_its_notebook():
+    """Else pack would hand in a chart of an older version."""
+    for path in (ROOT / "figures").glob("*.svg"):
+        [name] = [name for name in pack.DATA if path.stem.startswith(name)]
+        assert f'"{path.name}"' in (ROOT / "notebooks" / f"{name}.py").read_text()
+
+
+def test_every_svg_has_a_png_beside_it():
+    """A JupyterLab that does not trust the notebook shows no SVG."""
+    for path in ROOT.glob("a1_*.ipynb"):
+        outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+        shown = [output.data for output in outputs if "image/svg+xml" in output.get("data", {})]
+        assert all("image/png" in data for data in shown), path.name
 
 
 def test_charts_of_packed_notebooks_go_into_the_zip(project):
@@ -248,6 +284,14 @@ def test_a_notebook_over_10_mb_is_refused(project):
         )
         for line in refusal(project)
     )
+
+
+@pytest.mark.parametrize("file", ["part_v/a1_part_5.pdf", "figures/a1_part_1_net.svg"])
+def test_another_file_over_10_mb_is_refused(file, project, monkeypatch):
+    write(project / file, b"%PDF-1.5 <svg/>" + os.urandom(10_100_000))
+    monkeypatch.setattr(rubric, "is_from", lambda *_: True)
+    name = f"{Path(file).stem}_alice_bob{Path(file).suffix}: 10.1 MB, over the assignment's 10 MB: "
+    assert name + "compress it, or put it into the shared folder" in refusal(project)
 
 
 def test_a_zip_over_the_limit_of_smaller_parts_is_a_warning(project, monkeypatch):

@@ -373,7 +373,7 @@ def test_what_an_item_asks_for_in_words_stands_in_its_box(item, asked):
 def test_a_team_that_pack_would_refuse_is_refused_before_latex(team):
     command = ["make", "--no-print-directory", "pdf", f"TEAM={team}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout.startswith("TEAM takes letters, digits and hyphens")
+    assert done.returncode == 2 and done.stdout.startswith("TEAM takes a to z, digits and hyphens")
 
 
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="no LaTeX here")

@@ -102,16 +102,31 @@ def test_photos_are_found_in_every_place_and_form(place, form, files, monkeypatc
 
 
 def test_a_named_folder_comes_first_and_data_where_it_has_none(files, monkeypatch):
+    Path("named").mkdir()
     monkeypatch.setenv("A1_DATA", "named")
     write_folder("data", files)
     assert find_photos()["dogs"] == Path("data/dogs")
+    write_folder("cnn_dataset", files)
+    assert find_photos()["dogs"] == Path("cnn_dataset/dogs"), "beside the notebook, then in data/"
     write_folder("named", files)
     assert find_photos()["dogs"] == Path("named/dogs")
 
 
-@pytest.mark.parametrize("text", ['"named"', "'named' ", "named/cnn_dataset.zip"])
+@pytest.mark.parametrize("text", ["nowhere", "~/nowhere", "'$HOME/nowhere.zip'"])
+def test_a_named_place_that_does_not_exist_is_one_clear_error(text, files, monkeypatch):
+    monkeypatch.setenv("A1_DATA", text)
+    write_folder("data", files)
+    with pytest.raises(
+        AssertionError, match="nowhere.*does not exist: correct or unset it"
+    ) as error:
+        find_photos()
+    assert "$" not in str(error.value) and "~" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ['"named"', "'named' ", "named/cnn_dataset.zip", "$PWD/named"])
 def test_a_data_place_may_be_quoted_or_be_the_file_itself(text, files, monkeypatch):
     write_zip("named/cnn_dataset.zip", files)
+    monkeypatch.setenv("PWD", str(Path.cwd()))
     monkeypatch.setenv("A1_DATA", text)
     assert set(find_photos()) == {"dogs", "food", "vehicles"}
 

@@ -128,6 +128,14 @@ def test_without_the_table_there_is_one_clear_error():
     assert not list(Path().rglob("*.tmp"))
 
 
+def test_a_folder_that_cannot_be_written_is_named(text, monkeypatch):
+    write_zip(Path("uci/a.zip"), "".join(text.splitlines(True)[:101]))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Path("uci/a.zip").open("rb"))
+    Path("data").write_text("a file where the folder should be")
+    with pytest.raises(FileNotFoundError, match=r"no household_power.*Errno.*'data'"):
+        load_power()
+
+
 def test_the_table_is_downloaded_once(text, monkeypatch):
     write_zip(Path("uci/a.zip"), "".join(text.splitlines(True)[:101]))
     opened = []
@@ -261,6 +269,16 @@ def test_targets_of_all_window_lengths_are_the_same(data):
     assert other.id != data.id and data.id == Windows(data.series).id
     with pytest.raises(AssertionError):
         Windows(data.series, 100, 0)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_a_part_of_gaps_alone_is_one_clear_error(part, frame):
+    gaps = frame.copy()
+    rows = split_rows(len(frame))[part]
+    gaps.iloc[rows.start + 700 : rows.stop] = np.nan
+    gaps.iloc[rows.start : rows.start + 700 : 20] = np.nan
+    with pytest.raises(AssertionError, match="a part has no whole window: take more days"):
+        Windows(series_of(gaps))
 
 
 def test_sequences_are_means_of_five_then_single_minutes(data):

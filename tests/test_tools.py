@@ -471,6 +471,10 @@ def test_drawn_data_are_for_rehearsals_alone(project, monkeypatch):
     with pytest.raises(nb.BuildError, match="drawn holds drawn stand-in data: `make data`, or"):
         nb.run_copy(NAME, "full", project)
     assert nb.run_copy(NAME, "quick", project)[1] == "quick"
+    for text in (project / "drawn", f"'{project / 'drawn'}' ", project / "drawn" / nb.NOTE_FILE):
+        monkeypatch.setenv("A1_DATA", str(text))
+        with pytest.raises(nb.BuildError, match="a full run needs the real one"):
+            nb.run_full(NAME, project)
 
 
 def picture(notebook):

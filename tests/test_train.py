@@ -1,5 +1,6 @@
 """The training loop: what it reports and changes; and what is decided about device and precision."""
 
+import runpy
 from itertools import pairwise
 
 import pytest
@@ -301,10 +302,13 @@ def test_a_rehearsal_takes_one_thread_and_says_so(full, threads, as_before, caps
 PROFILE = ("A1_PROFILE", "quick", ["full"], ["quick"])
 
 
-@pytest.mark.parametrize("text", ["1", "True", "YES", " yes "])
+ON, OFF = ["1", "True", "YES", " yes ", "on"], ["0", "False", "NO", "off ", ""]
+
+
+@pytest.mark.parametrize("text", [*ON, *OFF])
 def test_a_setting_takes_usual_spellings(text, monkeypatch):
     monkeypatch.setenv("RETRAIN", text)
-    assert setup.setting("RETRAIN", "no", ["1", "true", "yes"], ["0", "false", "no"])
+    assert runpy.run_path(setup.__file__)["RETRAIN"] == (text in ON)
 
 
 @pytest.mark.parametrize("text, full", [("", False), ("  ", False), (" full ", True)])
@@ -313,9 +317,10 @@ def test_an_empty_setting_is_the_default(text, full, monkeypatch):
     assert setup.setting(*PROFILE) == full
 
 
-def test_an_unknown_setting_is_refused_by_name(monkeypatch):
-    monkeypatch.setenv("A1_PROFILE", "fast")
-    with pytest.raises(ValueError, match="A1_PROFILE is 'fast': set it to one of full, quick"):
+@pytest.mark.parametrize("text", ["fast", "fulll", "1"])
+def test_an_unknown_setting_is_refused_by_name(text, monkeypatch):
+    monkeypatch.setenv("A1_PROFILE", text)
+    with pytest.raises(ValueError, match=f"A1_PROFILE is '{text}': set it to one of full, quick"):
         setup.setting(*PROFILE)
 
 

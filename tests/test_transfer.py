@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 from torchvision.io import write_jpeg
+from torchvision.models import get_model
 
 from a1.food import FoodPhotos, find_food, load_food, random_crop, share_of, split_food
-from a1.models.transfer import TransferNet, adamw_by_share, cycle_by_group
+from a1.models.transfer import TransferNet, adamw_by_share, cycle_by_group, load_body
 from a1.records import differs, probe
 from a1.train import OPTIMIZERS, RECIPE, SCHEDULES, train
 
@@ -170,6 +171,39 @@ def test_food_is_read_from_class_folders_and_from_numbered_names(
     assert labels.tolist() == [0, 0, 1, 1] * len(folders)
     assert load_food(1, 16)[0].shape[0] == 2 * len(folders), "the first of each class and part"
     assert load_food(size=16)[4] == files != load_food(1, 16)[4]
+
+
+def test_other_programs_folders_and_capitals_change_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("A1_DATA", str(tmp_path))
+    names = [f"{part}/{k % 2}_{k}.jpg" for part in ("training", "evaluation") for k in range(4)]
+    write_photos(tmp_path / "food11", names)
+    expected = load_food(size=16)
+    (tmp_path / "food11" / "evaluation").rename(tmp_path / "food11" / "Evaluation")
+    (tmp_path / "food11" / "training").rename(tmp_path / "food11" / "Training")
+    strangers = ("Training/.ipynb_checkpoints", ".cache", "samples", "Evaluation/@eaDir", "")
+    write_photos(tmp_path / "food11", [f"{folder}/1_0-copy.jpg" for folder in strangers[:4]])
+    found = load_food(size=16)
+    assert found[3:] == expected[3:] and torch.equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize("place", ["A1_PRETRAINED", "A1_DATA", "the file's", "beside", "data"])
+def test_weights_are_found_where_data_may_lie(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("A1_PRETRAINED", raising=False)
+    monkeypatch.delenv("A1_DATA", raising=False)
+    folder = Path({"beside": ".", "data": "data"}.get(place, "named"), "pretrained")
+    folder.mkdir(parents=True)
+    saved = get_model("squeezenet1_1", weights=None)
+    torch.save(saved.state_dict(), folder / "squeezenet1_1.pt")
+    named = {"A1_PRETRAINED": folder, "A1_DATA": "'named'", "the file's": "named/food11.zip"}
+    Path("named").mkdir(exist_ok=True)
+    Path("named/food11.zip").touch()
+    if place in named:
+        variable = "A1_PRETRAINED" if place == "A1_PRETRAINED" else "A1_DATA"
+        monkeypatch.setenv(variable, str(named[place]))
+    body = load_body("squeezenet1_1")
+    assert torch.equal(body[0].weight, saved.features[0].weight)
+    assert not torch.equal(load_body("squeezenet1_1", False)[0].weight, body[0].weight)
 
 
 def test_food_11_comes_before_the_subset_and_nothing_is_one_clear_error(tmp_path, monkeypatch):

@@ -190,6 +190,23 @@ def test_a_missing_file_is_one_clear_error(tmp_path, monkeypatch):
     assert read_tweets("Tweets.csv")[["text", "label"]].to_numpy().tolist() == [["a\rb", 2]]
 
 
+@pytest.mark.parametrize("votes", [None, [0.6, 1.0]])
+def test_where_votes_are_not_told_labels_count_as_unanimous(votes, tmp_path, monkeypatch):
+    monkeypatch.setenv("A1_DATA", str(tmp_path))
+    table = {"airline_sentiment": ["positive", "neutral"], "text": ["a", "b"]}
+    table |= {"airline_sentiment_confidence": votes} if votes else {}
+    pd.DataFrame(table).to_csv(tmp_path / "Tweets.csv", index=False)
+    assert read_tweets("Tweets.csv")["confidence"].tolist() == (votes or [1.0, 1.0])
+
+
+@pytest.mark.parametrize("text", ["", "<html>\n<body>\n", "a\t" + "\t".join(["2.5"] * 100)])
+def test_a_file_without_a_known_word_is_one_clear_error(text, tmp_path):
+    path = tmp_path / "glove.6B.100d.txt"
+    path.write_text(text)
+    with pytest.raises(AssertionError, match="100d.txt has a vector for no word: is it GloVe's"):
+        vectors_for(build_vocabulary([["a", "b"]], 1), path)
+
+
 def test_vectors_come_from_the_file(tmp_path):
     path = tmp_path / "glove.txt"
     path.write_text("".join(f"{word} {' '.join(['2.5'] * 100)}\n" for word in ("a", "<mask>", "x")))

@@ -181,7 +181,7 @@ class Files:
 
     def pick(self, pattern, wanted):
         """The shortest path whose last part matches; NotHere where there is none."""
-        match = re.compile(pattern, re.IGNORECASE).fullmatch
+        match = re.compile(rf"(copy of )?({pattern})", re.IGNORECASE).fullmatch
         found = [name for name in self.names if match(PurePosixPath(name).name)]
         if not found:
             raise self.lack(wanted, self.names)
@@ -220,13 +220,13 @@ def children(folder):
 def candidates(named, loose, target):
     """Yield what may hold a data set: (path, `only` for Files, whether its name says so).
 
-    named: pattern of the names of its files and folders, which lie in one of the places or in a
-    folder there. loose: pattern of names of which two in one folder make that folder a source. Then
+    named: pattern of the names of its files and folders, which are one of the places, lie in one or
+    in a folder there. loose: pattern of names of which two in one folder make that folder a source. Then
     Kaggle's archive.zip, and every zip in A1_DATA, here and in `target`.
     """
     near = [*filter(None, [named_place()]), Path(), target]
     for place in dict.fromkeys([*near, *(Path(os.path.expanduser(name)) for name in USUAL)]):
-        if place.is_file():
+        if place.is_file() or named.match(place.name):
             yield place, None, bool(named.match(place.name))
         for folder in [place, *(path for path in children(place) if path.is_dir())]:
             inside = children(folder)

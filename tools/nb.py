@@ -128,8 +128,8 @@ def run_full(name, root=ROOT, force=False):
     """Execute in full on the real data, write results/ and the deliverable."""
     path, sources, results = root / f"{name}.ipynb", root / "notebooks", root / "results"
     read_deliverable(path, force)
-    place = Path(os.environ.get("A1_DATA", root / "data")).expanduser()
-    if (place / NOTE_FILE).exists():
+    place = data.fetch.named_place() or root / "data"
+    if ((place.parent if place.is_file() else place) / NOTE_FILE).exists():
         raise BuildError(f"{place} holds drawn stand-in data: a full run needs the real one")
     executed = assemble(name, sources, results, strict=False, fill=False, facts=True)
     derived = derived_in(executed.cells)

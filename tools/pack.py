@@ -33,7 +33,7 @@ except ModuleNotFoundError as error:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from a1.files import atomic_write  # noqa: E402
+from a1.files import atomic_write, data_places  # noqa: E402
 from tools import handin, rubric  # noqa: E402
 from tools.assemble import source_of  # noqa: E402
 from tools.handin import MAX_BYTES  # noqa: E402
@@ -394,8 +394,10 @@ def add_weights(pack, url):
 
 def add_data(pack, url):
     """The data of Parts III and IV, for upload, and the text file with the sources of all."""
-    named = os.environ.get("A1_DATA")
-    places = [Path(named).expanduser()] if named else []
+    try:
+        places = data_places()[:1] if os.environ.get("A1_DATA") else []
+    except AssertionError as error:
+        raise Refused([str(error)]) from None
     places += [*pack.places("data"), pack.root / "data"]
     lines = []
     for name in pack.names:

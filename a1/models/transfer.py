@@ -10,6 +10,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torchvision.models import get_model
 
+from a1.files import data_places
 from a1.setup import FULL
 
 
@@ -18,14 +19,14 @@ def load_body(name, pretrained=True):
     read from $A1_PRETRAINED or pretrained/ with the data, else downloaded (not in a rehearsal)."""
     from_timm = name.startswith("efficientnet")
     name = f"tf_{name}" if from_timm else name
-    folder = Path(os.environ.get("A1_DATA", "data"), "pretrained")
-    path = Path(os.environ.get("A1_PRETRAINED", folder), f"{name}.pt").expanduser()
-    found = pretrained and path.exists()
+    folders = [os.environ.get("A1_PRETRAINED", ""), *(p / "pretrained" for p in data_places())]
+    files = (Path(folder, f"{name}.pt").expanduser() for folder in folders)
+    found = next(filter(Path.exists, files), None) if pretrained else None
     download = pretrained and not found and FULL
-    timms, torchs = {"pretrained": download}, {"weights": "DEFAULT" if download else None}
+    timms, torchs = {"pretrained": download}, {"weights": "IMAGENET1K_V1" if download else None}
     network = timm.create_model(name, **timms) if from_timm else get_model(name, **torchs)
     if found:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(found, map_location="cpu", weights_only=True))
     if from_timm:
         network.reset_classifier(0, "")  # no head, no pooling
     return network if from_timm else network.features
