@@ -67,6 +67,14 @@ def colab(tmp_path_factory):
     return python
 
 
+@pytest.fixture(scope="module")
+def photos_zip(tmp_path_factory):
+    """A drawn cnn_dataset.zip."""
+    path = tmp_path_factory.mktemp("drawn") / "cnn_dataset.zip"
+    write_stand_in(path, per_class=150)
+    return path
+
+
 GUARD = "import importlib.util, google.colab\nassert importlib.util.find_spec('a1') is None\n"
 
 
@@ -115,7 +123,7 @@ def text_outputs(notebook):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_runs_alone_in_quick(name, tmp_path, colab):
+def test_runs_alone_in_quick(name, tmp_path, colab, photos_zip):
     (tmp_path / "data").mkdir()
     if name == "a1_part_3":
         draw_power(tmp_path / "data" / "household_power_consumption.txt")
@@ -123,7 +131,7 @@ def test_runs_alone_in_quick(name, tmp_path, colab):
         draw_tweets(tmp_path / "data")
         draw_vectors(tmp_path / "data" / "glove.6B.100d.txt")
     else:
-        write_stand_in(tmp_path / "data" / "cnn_dataset.zip", per_class=150)
+        shutil.copy(photos_zip, tmp_path / "data")
     if "food" in NEEDS.get(name, ()):
         draw_food(tmp_path / "data" / "food11")
     status, errors, notebook = run_alone(name, tmp_path, colab)
