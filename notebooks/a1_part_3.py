@@ -407,20 +407,18 @@ x, y = next(data.batches("val", {}))
 print("a batch:", tuple(x.shape), x.dtype, "targets:", tuple(y.shape), "kW")
 
 # %% [markdown]
-# **Length.** The autocorrelation argues for one to three hours, the plateaus for single minutes at the end: we start with two hours of means and 15 single minutes, 39 steps, and vary both in 2.2. There, **a finer past beats a longer one**: the same
+# **Length.** The autocorrelation argues for hours, the plateaus for single minutes at the end: we start with two hours of means and 15 single minutes, 39 steps, and vary both in 2.2. There, **a finer past beats a longer one**: the same
 # 135 minutes reach {{search.means_only:.3f}} as means alone and {{search.centre:.3f}} with the last 15 single, while one, two or four hours of means hardly differ ({{search.h1:.3f}}, {{search.centre:.3f}}, {{search.h4:.3f}}; 2.2).
 #
 # ## 2. Model
 #
 # ### 2.1 The network <a id="III.2.1"></a>
 #
-# **Layers.** Three recurrent layers, each reading the whole sequence below it, then two linear ones on the last state. Four kinds are compared: plain RNN, LSTM, bidirectional LSTM, and a mix (bidirectional LSTM, LSTM, GRU). A bidirectional layer reads the *past* window both ways; its backward direction ends at the oldest step, so `h_n` is taken, not the output at the last step.
+# **Layers.** Three recurrent layers, each reading the whole sequence below it, then two linear ones on the last state. Compared are plain RNN, LSTM, bidirectional LSTM, and a mix (bidirectional, LSTM, GRU). A bidirectional layer reads the *past* window both ways, backward to the oldest step, so `h_n` is taken, not the last output.
 #
-# **Activations.** Tanh and sigmoid gates in the recurrence: bounded, so what is fed back 39 times stays within ±1. ReLU between the linear layers, cheap and without saturation. None at the output: the change may have any sign and size.
+# **Activations.** Tanh and sigmoid gates in the recurrence: bounded, so what is fed back 39 times stays within ±1. ReLU between the linear layers. None at the output: changes have any size. **Residual.** The output is *added to the power of the last minute*, and the last layer starts at zero: what is learned is the change.
 #
-# **Residual.** The output is *added to the power of the last minute*, and the last layer starts at zero: training starts from the last minute and learns the change.
-#
-# **Dropout** stands between layers and before each linear one, set by hand, since `nn.LSTM(dropout=p)` leaves out the last. It does not touch the recurrence: a fresh mask in every step would erase the memory. A rate of 0.5 suits wide classifiers and should hurt a regression, whose output it scatters, so 0.1 is the start; 0 and 0.5 are tried.
+# **Dropout** stands between layers and before each linear one (`nn.LSTM(dropout=p)` leaves out the last), not in the recurrence, whose memory a fresh mask in every step would erase. As 0.5 scatters a regression's output, 0.1 is the start; 0 and 0.5 are tried.
 
 # %%
 from a1.models.forecast import ARCHITECTURES, recurrent_layer
