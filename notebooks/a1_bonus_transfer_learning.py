@@ -434,7 +434,7 @@ pd.concat([pd.DataFrame(table, names), seen]).rename(columns=NAMES).fillna("")
 #
 # **How sure?** *Gained* are photos right here and wrong with Lite0, *lost* the reverse. Lite0's lead over MobileNetV2 has p = {{lead.p:.4f}} by McNemar's exact test, or {{lead.p3:.3f}} after correction for the three pairs of networks, that over SqueezeNet far less: beyond chance. These are the networks *as trained here*, once each: another seed may move them.
 #
-# **Averages.** The mean of Lite0's and MobileNetV2's probabilities, the two best on validation, is right on {{two.acc:.1%}} of the test photos: on {{two.gained}} that Lite0 misses, while it misses {{two.lost}} that Lite0 has (p = {{two.p:.2f}}). With SqueezeNet, though the weakest by far, it is {{three.acc:.1%}} (p = {{three.p:.2f}}). Neither gain is beyond chance, and each costs the time of all its networks.
+# **Averages.** The mean of Lite0's and MobileNetV2's probabilities, the two best on validation, is right on {{two.acc:.1%}} of the test photos: on {{two.gained}} that Lite0 misses, while it misses {{two.lost}} that Lite0 has (p = {{two.p:.2f}}). With SqueezeNet, though the weakest, it is {{three.acc:.1%}} (p = {{three.p:.2f}}). Neither gain is beyond chance, and each costs the time of all its networks.
 
 # %% tags=["facts"]
 facts = {}
@@ -510,7 +510,7 @@ show_images(images[split["test"][surest]], titles, columns=6)
 #
 # **EfficientNet-Lite0**: {{efficientnet_lite0.test_acc:.1%}} of the test photos, the highest macro-F1 of the three. **Why**: it came with the best features. Frozen, the three stand in the same order as tuned (2 (b)), and as in their published accuracies. Over MobileNetV2 it has 5x5 filters in nine of its 16 blocks and wider middle stages; SqueezeNet has no batch norm, no residual paths and the narrowest last map, and was hardest to tune. Architecture and pre-training cannot be told apart here, nor MobileNetV2's lost weights (2 (a)).
 #
-# **For use.** Where accuracy counts, Lite0, or an average. Where time does, Lite0 at fewer pixels: at {{train.small}} it reaches {{worth.tuned:.1%}} on validation after five epochs (2 (b)), SqueezeNet {{squeezenet1_1.val_acc:.1%}} after {{train.epochs}}. **Limits.** One training per network; short tries; ten dishes of 160 pixels.
+# **For use.** Where accuracy counts, Lite0, or an average. Where time does, Lite0 at fewer pixels: at {{train.small}} it reaches {{worth.tuned:.1%}} on validation after five epochs (2 (b)), SqueezeNet {{squeezenet1_1.val_acc:.1%}} after {{train.epochs}}: no less, within noise. **Limits.** One training per network; short tries; ten dishes of 160 pixels.
 
 # %% [markdown]
 # ## 3. References <a id="references"></a>

@@ -58,8 +58,8 @@ def test_order_and_means():
         assert (test - val > 1.7 * error) == (model == "squeezenet1_1"), "near twice its error"
 
 
-def test_the_smaller_lite0_beats_the_larger_squeezenet():
-    assert RESULTS["worth.tuned"] > RESULTS["squeezenet1_1.val_acc"] + 0.01
+def test_lite0_at_fewer_pixels_is_no_worse_than_squeezenet_at_more():
+    assert 0.01 < RESULTS["worth.tuned"] - RESULTS["squeezenet1_1.val_acc"] < 0.04, "within noise"
 
 
 def test_claims_on_the_tries():

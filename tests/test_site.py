@@ -311,7 +311,7 @@ def test_in_a_browser_the_pages_fit_a_phone_draw_their_formulas_and_complain_of_
 def test_the_first_table_or_figure_of_an_item_is_within_a_screen_of_its_heading(whole):
     found = look.distances(whole)
     far = {item: pixels for item, pixels in found.items() if pixels > look.SCREEN}
-    assert len(found) > 50 and not far
+    assert len(found) > 50 and not far, far
 
 
 def test_the_site_is_that_of_the_rubric_here(whole):

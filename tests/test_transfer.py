@@ -180,8 +180,8 @@ def test_other_programs_folders_and_capitals_change_nothing(tmp_path, monkeypatc
     expected = load_food(size=16)
     (tmp_path / "food11" / "evaluation").rename(tmp_path / "food11" / "Evaluation")
     (tmp_path / "food11" / "training").rename(tmp_path / "food11" / "Training")
-    strangers = ("Training/.ipynb_checkpoints", ".cache", "samples", "Evaluation/@eaDir", "")
-    write_photos(tmp_path / "food11", [f"{folder}/1_0-copy.jpg" for folder in strangers[:4]])
+    strangers = ("Training/.ipynb_checkpoints", ".cache", "samples", "Evaluation/@eaDir")
+    write_photos(tmp_path / "food11", [f"{folder}/1_0-copy.jpg" for folder in strangers])
     found = load_food(size=16)
     assert found[3:] == expected[3:] and torch.equal(found[0], expected[0])
 

@@ -247,8 +247,7 @@ def lay_out(name, files, folder, target, origin):
 
 def sources(kind, target, offline):
     """Yield (origin, function of an empty folder: Files, whether its name says what it is)."""
-    named = re.compile(rf"(copy of )?({kind.named})", re.IGNORECASE)  # as Google Drive names copies
-    loose = re.compile(kind.loose, re.IGNORECASE)
+    named, loose = (fetch.names_like(pattern) for pattern in (kind.named, kind.loose))
     own = [(target / output, None, True) for output in kind.outputs if (target / output).exists()]
     tried = set()
     for path, only, sure in [*own, *fetch.candidates(named, loose, target)]:

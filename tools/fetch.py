@@ -181,7 +181,7 @@ class Files:
 
     def pick(self, pattern, wanted):
         """The shortest path whose last part matches; NotHere where there is none."""
-        match = re.compile(rf"(copy of )?({pattern})", re.IGNORECASE).fullmatch
+        match = names_like(pattern).fullmatch
         found = [name for name in self.names if match(PurePosixPath(name).name)]
         if not found:
             raise self.lack(wanted, self.names)
@@ -206,6 +206,11 @@ def named_place():
     return Path(path) if named else None
 
 
+def names_like(pattern):
+    """A pattern of names whatever their case, also of the copies that Google Drive makes."""
+    return re.compile(rf"(copy of )?({pattern})", re.IGNORECASE)
+
+
 def children(folder):
     """A folder's files and folders in order, without what LEFT_OUT matches; none of a stand-in."""
     try:
@@ -221,13 +226,14 @@ def candidates(named, loose, target):
     """Yield what may hold a data set: (path, `only` for Files, whether its name says so).
 
     named: pattern of the names of its files and folders, which are one of the places, lie in one or
-    in a folder there. loose: pattern of names of which two in one folder make that folder a source. Then
-    Kaggle's archive.zip, and every zip in A1_DATA, here and in `target`.
+    in a folder there. loose: pattern of names of which two in one folder make that folder a source.
+    Then Kaggle's archive.zip, and every zip in A1_DATA, here and in `target`.
     """
     near = [*filter(None, [named_place()]), Path(), target]
     for place in dict.fromkeys([*near, *(Path(os.path.expanduser(name)) for name in USUAL)]):
-        if place.is_file() or named.match(place.name):
-            yield place, None, bool(named.match(place.name))
+        sure = bool(named.match(place.name))
+        if place.is_file() or sure:
+            yield place, None, sure
         for folder in [place, *(path for path in children(place) if path.is_dir())]:
             inside = children(folder)
             for path in inside:

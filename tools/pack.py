@@ -132,9 +132,9 @@ def team_suffix(team):
     return "_".join(team)
 
 
-def count(things, one, more):
+def count(number, one, more):
     """How many there are, in words of a sentence."""
-    return f"{len(things)} {one if len(things) == 1 else more}"
+    return f"{number} {one if number == 1 else more}"
 
 
 def sha256(path):
@@ -187,7 +187,7 @@ def add_deliverables(pack):
     )
     if gaps:
         pack.warnings.append(
-            f"{count(range(gaps), 'gap', 'gaps')} in what the assignment asks for: "
+            f"{count(gaps, 'gap', 'gaps')} in what the assignment asks for: "
             f"{shown_python()} tools/rubric.py lists what is missing"
         )
 
@@ -573,7 +573,7 @@ def list_sentences(found, path):
     for name, sentences in found.unshown.items():
         texts = [f'  cell {cell}: {", ".join(wrong)} in "{s}"' for cell, wrong, s in sentences]
         lines += [
-            f"{name}: {count(texts, 'sentence says', 'sentences say')} numbers that stand in none "
+            f"{name}: {count(len(texts), 'sentence says', 'sentences say')} numbers that stand in none "
             "of its outputs",
             *texts,
             "",
