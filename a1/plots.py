@@ -48,7 +48,7 @@ def plot_history(records, first=1):
         ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[1].set_ylim(0, min(1.2, axes[1].get_ylim()[1]))
-    axes[1].legend(fontsize=9)
+    axes[1].legend(fontsize=8)
     plt.show()
 
 

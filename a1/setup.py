@@ -9,7 +9,7 @@ import torch
 
 
 def low_precision(device):
-    """The type of mixed precision: 16 bits that the device computes natively, else float32."""
+    """The type of mixed precision: 16 bits where the device computes fast in them, else float32."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)  # not on Colab's T4
         return torch.bfloat16 if native else torch.float16

@@ -51,7 +51,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatterSciNotation
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -368,7 +368,7 @@ def plot_norms(layers, colors, **options):
         table = norms[start]
         table[layers].rolling(4, min_periods=1).mean().plot(ax=ax, color=colors, legend=False)
         ax.set(yscale="log", title=f"{TITLES[start]} start", ylabel="L2 norm of the gradient")
-        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 1)))
+        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(2, 1)))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     plt.show()
 
@@ -393,7 +393,7 @@ last = pd.DataFrame(ends).T[["train_loss", "train_acc", "val_loss", "val_acc"]]
 last.rename(TITLES | {"default-float32": "PyTorch's default, float32"}).round(4)
 
 # %% [markdown]
-# **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale.
+# **Figure {{fig:chosen}}.** The 2nd, 5th, 8th and deepest convolution, each panel on its own scale; averages over 20 steps, which soften and delay the first fall.
 #
 # **Default start.** In {{depth.steps}} steps nothing happens: conv1's gradient stays near two billionths, the training loss at {{watched.default_loss:.4f}} and validation at {{watched.default_val:.1%}}. In float32 it is
 # the same, so rounding is not the cause. (Training columns are averages over the last epoch, augmentation on.)
@@ -444,7 +444,7 @@ for ax, (signal, title) in zip(axes, SIGNALS.items()):
         values = flows["vgg_deep", start][signal].to_numpy()
         ax.semilogy(range(1, 21), values, ".-", color=color, label=TITLES[start])
     ax.set(xlabel="layer (18 to 20: linear)", title=title, xticks=(1, 5, 9, 13, 17))
-axes[0].legend(title="start")
+axes[1].legend(title="start", fontsize=8, title_fontsize=8, loc="lower left")
 plt.show()
 tables = pd.concat({TITLES[s]: flows["vgg_deep", s][[*SIGNALS]] for s in STARTS})
 first, last = tables.xs("conv1", level=1), tables.xs("conv17", level=1)
@@ -455,10 +455,10 @@ pd.concat(ratio, axis=1).rename(columns=SIGNALS).map(digits)
 # **Figure {{fig:flow}}.** VGG-Deep before its first step, layer by layer.
 #
 # **From the default start gradients vanish**: conv17's weights get {{default.ratio:,.0f}} times the gradient of conv1's. From He's the ratio is {{he.ratio:.0f}}, and that is no vanishing: a factor of 17 in it comes from a unit's inputs, of which conv17 has 299 times as many as
-# conv1 (6 (b)). The output's gradient, which no number of inputs inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers. A factor of {{he.left:.1f}} is left, which neither explains.
+# conv1 (6 (b)). The output's gradient, which no number of inputs inflates, changes by a factor of {{he.output_ratio:.2f}} over sixteen layers, the input's size by {{he.input_ratio:.2f}}. A factor of {{he.left:.1f}} is left, which these do not explain.
 #
-# **`grad_output` is not the weight's gradient**: with the default start the hook of the assignment would report a ratio of {{default.output_ratio_m:.2f}} million, not {{default.ratio_k:.0f}} thousand. It leaves out the other factor, the input, whose size
-# at conv17 is {{default.input_ratio:.4f}} times that at conv1.
+# **`grad_output` is not the weight's gradient**: with the default start the hook of the assignment would report a ratio of {{default.output_ratio_m:.2f}} million, not {{default.ratio_k:.0f}} thousand. It leaves out the input: at conv17 its size
+# is {{default.input_ratio:.4f}} times that at conv1, the number of inputs 299 times.
 #
 # **Slope or level.** Xavier's ratio is {{xavier.ratio:.1f}}, which looks healthier than He's. Yet its conv1 gets {{xavier.below_he:,.0f}} times less than He's: both signals fade, in opposite directions, so that their product is low at *every* layer. A ratio near 1 proves nothing.
 
@@ -490,7 +490,7 @@ columns = [(measure, start) for measure in ("val_acc", "lr") for start in STARTS
 table.loc[list(NETS), columns].rename(index=NAMES, columns=TITLES | {"lr": "rate"}).round(4)
 
 # %% [markdown]
-# One seed each, so a few points mean nothing. *At equal start* depth decides from Xavier's only: VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither does, at any rate; from He's both do, and at this depth no price of the four layers shows.
+# One seed each, so a few points mean nothing. *At equal start* depth matters from Xavier's only: VGG-16C learns ({{depth.vgg16c_xavier:.1%}}) where VGG-Deep has barely begun. From the default neither learns at any of the three rates; from He's both do, and at this depth no price of the four layers shows.
 #
 # *At equal depth* the start takes VGG-Deep from {{depth.vgg_deep_default:.1%}} via {{depth.vgg_deep_xavier:.1%}} to {{depth.vgg_deep_he:.1%}}. ResNet-18 learns from all three ({{depth.resnet18_default:.1%}}, {{depth.resnet18_xavier:.1%}}, {{depth.resnet18_he:.1%}}).
 
@@ -522,7 +522,7 @@ plot_curves({n: [pd.DataFrame(r["history"])] for n, r in (part_1 | {"vgg_deep": 
 # %% [markdown]
 # **Figure {{fig:full}}.** Accuracy and cross-entropy per epoch at full size; dashed training, solid validation. Photos grow to 64 pixels after epoch 7 (VGG-Deep) and 13. Dotted: a guess.
 #
-# From the second epoch on VGG-Deep's training accuracy is below both others'. But they had another recipe, so this compares trainings rather than networks; full-size runs of all three under one recipe were beyond our computer. So
+# From the second epoch on VGG-Deep's training accuracy is below both others'. But they had another recipe, so this compares trainings rather than networks. So
 # next come the three networks at a **quarter of their width**, on {{curves.photos:,}} photos of 32 pixels: plain SGD, 8 epochs, He's start, no dropout, each at the rate that was best for it in 3 (c), three seeds.
 
 # %%
@@ -544,8 +544,8 @@ means.rename(NAMES)
 # %% [markdown]
 # **Figure {{fig:three}}.** Accuracy and cross-entropy of the three narrow networks: means over three seeds (bands: their range), dashed training, solid validation. The dotted line is ln 3.
 #
-# ResNet-18 is ahead from the first epoch on and reaches {{curves.resnet18:.1%}} in validation, VGG-16C {{curves.vgg16c:.1%}}, VGG-Deep {{curves.vgg_deep:.1%}}, with a standard deviation of {{curves.vgg_deep_sd:.1%}} against {{curves.vgg16c_sd:.1%}} and {{curves.resnet18_sd:.1%}}. The deeper plain network is behind, as the assignment expects, but by less than its own spread: it learns
-# less surely above all. The three differ in rate as well as in depth (0.1, 0.01, 0.03), as each got its own.
+# ResNet-18 is ahead from the first epoch on and reaches {{curves.resnet18:.1%}} in validation, VGG-16C {{curves.vgg16c:.1%}}, VGG-Deep {{curves.vgg_deep:.1%}}, with a standard deviation of {{curves.vgg_deep_sd_points:.1f}} points against {{curves.vgg16c_sd_points:.1f}} and {{curves.resnet18_sd_points:.1f}}. The deeper plain network is behind, as the assignment expects, but by less than its own spread: above
+# all, it learns less reliably. The three differ in rate as well as in depth (0.1, 0.01, 0.03), as each got its own.
 
 # %% tags=["facts"]
 facts = {"curves.photos": len(thin_data.y["train"])}
@@ -554,6 +554,11 @@ for (net, _), row in means.iterrows():
         f"curves.{net}": float(round(row["val_acc", "mean"], 4)),
         f"curves.{net}_sd": float(round(row["val_acc", "std"], 4)),
     }
+derived = {
+    "curves.vgg_deep_sd_points": "100 * curves.vgg_deep_sd",
+    "curves.vgg16c_sd_points": "100 * curves.vgg16c_sd",
+    "curves.resnet18_sd_points": "100 * curves.resnet18_sd",
+}
 
 # %% [markdown]
 # **What costs what, at full size?** VGG-16C was trained once more with VGG-Deep's recipe and resolutions (its best rate in 2 is 0.01); Part I's two runs stand beside it.
@@ -566,11 +571,11 @@ four |= {f"{NAMES[net]}, Part I's": run for net, run in part_1.items()}
 table = pd.DataFrame([run["metrics"] for run in four.values()], list(four)).round(4)
 table["epochs"] = [len(run["history"]) for run in four.values()]
 table["rate"] = [run["recipe"]["lr"] for run in four.values()]
+print(plain["sizes"], "photos")
 table[["epochs", "rate", "train_loss", "train_acc", "val_loss", "val_acc"]]
 
 # %% [markdown]
-# At full width, on seven times as many photos, the distance is smaller. With the recipe held fixed but for the rate, **VGG-Deep is {{plain.depth:.1f}} points of validation accuracy behind VGG-16C; Part I's whole recipe is worth {{plain.recipe:.1f}}**: {{plain.vgg_deep_val:.1%}} for VGG-Deep, {{plain.vgg16c_val:.1%}} for VGG-16C under plain SGD and {{part_1.vgg16c_val:.1%}} for VGG-16C in Part I. The first number has a standard error of 0.7 points from the photos
-# alone, one run each, and VGG-16C's rate of 0.01 is the edge of its search: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
+# At full width, on seven times as many photos, the distance is smaller. With the recipe held fixed but for the rate, **VGG-Deep is {{plain.depth:.1f}} points of validation accuracy behind VGG-16C; Part I's whole recipe is worth {{plain.recipe:.1f}}**. One run each, and VGG-16C's rate of 0.01 is the edge of its search: a price of depth is possible, and small. Part I's ResNet-18 ({{part_1.resnet18_val:.1%}}) had its own recipe.
 
 # %% tags=["facts"]
 facts = {
@@ -587,8 +592,7 @@ derived = {
 # %% [markdown]
 # ### 4 (b) Residual connections and the flow of gradients <a id="II.4b"></a>
 #
-# A residual block has a path around its two convolutions, so the gradient at its output reaches its input once without any weight in between. That should keep gradients alive whatever the start. Nothing more was asked; it can be measured as in 3 (c), and
-# so can *which* of ResNet-18's two ingredients does it: fresh networks with and without shortcuts, with and without batch norm.
+# A residual block has a path around its two convolutions, so the gradient at its output reaches its input once without any weight in between. That should keep gradients alive whatever the start. Measured as in 3 (c), with *which* of ResNet-18's two ingredients does it: fresh networks with and without shortcuts, with and without batch norm.
 
 # %%
 PARTS_OF = {"shortcuts and batch norm": (True, True), "batch norm only": (False, True)}
@@ -615,9 +619,9 @@ grads.loc["conv17 / conv1"] = grads.loc["conv17"] / grads.loc["conv1"]
 grads.map(digits)
 
 # %% [markdown]
-# **Figure {{fig:parts}}.** Gradient of each convolution's output in fresh ResNet-18s, relative to the deepest one's. Odd convolutions close a block and get the gradient of its sum directly, hence the saw-teeth.
+# **Figure {{fig:parts}}.** Gradient of each convolution's output in fresh ResNet-18s, relative to the deepest one's. From conv3 on odd convolutions close a block and get the gradient of its sum directly, hence the saw-teeth.
 #
-# **Which ingredient.** From the default start {{parts.neither_m:.2f}} millionths of the deepest gradient reach conv1 with neither, {{parts.shortcuts:.3f}} with shortcuts only, {{parts.batch_norm:.1f}} with batch norm only, {{parts.both:.1f}} with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part
+# **Which ingredient.** From the default start conv1 gets {{parts.neither_m:.2f}} millionths of the deepest gradient with neither, {{parts.shortcuts:.3f}} times it with shortcuts only (from He's {{parts.he_shortcuts:.0f}} times), {{parts.batch_norm:.1f}} times with batch norm only, {{parts.both:.1f}} times with both. So batch norm suffices, and overshoots: the gradient *grows* towards the input. Shortcuts alone keep one part
 # in {{parts.lost:.0f}} where otherwise less than a millionth survives.
 #
 # Together, shortcuts halve batch norm's growth, from He's start too ({{parts.he_batch_norm:.1f}} to {{parts.he_both:.1f}}; one draw of weights each). So ResNet-18 hardly minds the start: conv1's weights get gradients that differ by a factor of {{start.resnet_spread:.1f}} over the three starts, in VGG-Deep by {{start.deep_spread_m:.0f}} million (second table).
@@ -727,8 +731,8 @@ kernels.drop(columns="weights")
 # **No larger kernel is better**, at equal width or at equal cost: {{small.base:.1%}} with 3x3, {{small.k5:.1%}} and {{small.k7:.1%}} with 5x5 and 7x7, {{small.k5n:.1%}} and {{small.k7n:.1%}} narrow. No difference survives the correction for ten (p from {{p.k7n:.2f}} to {{p.k5:.2f}}).
 #
 # The receptive field grows by (kernel - 1) times the distance of neighbouring positions, which each pooling doubles: behind the third convolution {{field.base}} pixels with 3x3, {{field.k5}}
-# with 5x5, {{field.k7}} with 7x7, wider than the photo's 32. The linear layers see everything anyway; what a larger kernel adds is *shared* context, wider shapes at every position. Its price is quadratic: {{mults.k7:.0f}} against
-# {{mults.base:.0f}} million multiply-adds. Stacks of 3x3 get the same view for less, with a ReLU more per layer; stacking itself was not varied here.
+# with 5x5, {{field.k7}} with 7x7, wider than the photo's 32. What a larger kernel adds is *shared* context, wider shapes at every position. Its price is quadratic: {{mults.k7:.1f}} against
+# {{mults.base:.1f}} million multiply-adds.
 
 # %% tags=["facts"]
 keys = {"base": "3x3", "k5": "5x5", "k7": "7x7", "k5n": "5x5 narrow", "k7n": "7x7 narrow"}
@@ -750,7 +754,7 @@ pointwise
 # %% [markdown]
 # **Figure {{fig:pointwise}}.** Validation accuracy without and with 1x1 convolutions.
 #
-# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}). Of all {{pw.base_weights:,}} weights most sit in the first linear layer, which 1x1 convolutions do not touch.
+# **The bottleneck is a trade**: {{pw.saved:.0%}} fewer convolution weights and {{pw.cheaper:.0%}} fewer multiply-adds for {{pw.bottleneck_points:.1f}} points of accuracy ({{small.bottleneck:.1%}} against {{small.base:.1%}}, p = {{p.bottleneck:.3f}}).
 #
 # **The added layers gain nothing**: they cost more and end at {{small.added:.1%}} (p = {{p.added:.2f}}). Training accuracy is lower, too ({{pw.added_train:.1%}} against {{pw.base_train:.1%}}), so it is no overfitting: six convolutions fit worse in twelve epochs than three.
 
@@ -786,7 +790,7 @@ pooling
 # Max pooling is ahead, {{pool.max:.1%}} to {{pool.avg:.1%}}, in validation and in training ({{pool.max_train:.1%}} and {{pool.avg_train:.1%}}), but three seeds do not settle it (p = {{p.average:.2f}}).
 #
 # *Which when.* The maximum asks **whether** a feature occurs: robust to small shifts, good where the presence of a texture or part tells the class. The average asks **how much** of it there is: nothing is lost to one outlier, but sparse answers are diluted by the zeros beside them. Where position matters
-# both throw it away. At the very end, over whole maps, the average is usual, as in ResNet-18.
+# (detection, segmentation) both blur it: pool less, and of the two averaging, which drops no pixel.
 
 # %% tags=["facts"]
 facts = {
@@ -842,10 +846,9 @@ pd.Series(silent, dtype=object).unstack(fill_value="").rename(names)
 # %% [markdown]
 # **Figure {{fig:activations}}.** Validation accuracy by activation.
 #
-# **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU, each at its own rate.
+# **No difference that could be told from noise**: {{act.relu:.1%}} (ReLU), {{act.leaky_relu:.1%}}, {{act.elu:.1%}} and {{act.gelu:.1%}}, with a standard error of {{small.error:.2f}} points. Nor in speed: {{act.relu_epochs:.1f}} epochs to 75% with ReLU, {{act.gelu_epochs:.1f}} with GELU.
 #
-# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} is dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three whose units keep a gradient: one unit in fifteen can be missed. In deep networks the choice may
-# matter more; that was not tested.
+# **Dying units are an effect of the rate.** Of {{act.units}} ReLUs {{dead.low}} is dead after training at 0.002, {{dead.used}} at 0.06 and {{dead.high}} at 0.2. Even at its best rate, 0.06, ReLU is not behind the three whose units keep a gradient: one unit in fifteen can be missed.
 
 # %% tags=["facts"]
 keys = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "elu": "ELU", "gelu": "GELU"}
@@ -899,8 +902,8 @@ filters
 #
 # They look different. VGG-16C's are coloured noise: no edge or spot can be made out. Among ResNet-18's there are even patches of one colour, pairs of light and dark or of opposing colours across an edge, and a few spots.
 #
-# The table says why: **VGG-16C's filters stay within {{filters.vgg16c_angle:.0f}} degrees (median) of their random start** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}) and have become a little shorter. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and nearly doubled in length. So a network can be right on most photos with a nearly random first
-# layer. Why one learns it and the other hardly does was not tested; ResNet-18's starts five times smaller, at a rate five times higher, and batch norm makes a step count relative to the weight.
+# The table says why: **VGG-16C's filters have turned from their random start by {{filters.vgg16c_angle:.0f}} degrees only, the median** (cosine {{filters.vgg16c_cosine:.3f}}, lowest {{filters.vgg16c_lowest:.3f}}) and have become a little shorter. ResNet-18's have turned by {{filters.resnet18_angle:.0f}} degrees and nearly doubled in length. So a network can be right on most photos with a nearly random first
+# layer. Why one learns it and the other hardly does was not tested; ResNet-18's starts five times smaller, at a rate five times higher.
 
 # %% tags=["facts"]
 facts = {}
@@ -970,8 +973,8 @@ ratios = {f"{a} / {b}": {key: v[a] / v[b] for key, v in states.items()} for a, b
 pd.DataFrame(ratios).T.map(digits)
 
 # %% [markdown]
-# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**: conv17's norm is {{default.ratio:,.0f}} times conv1's before the first step and no less after {{depth.steps}}, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and since that layer bounds the learning rate, none of our three
-# reaches conv1.
+# *Do the plots demonstrate the vanishing gradient problem?* **From the default start, yes**: conv17's norm is {{default.ratio:,.0f}} times conv1's before the first step and no less after {{depth.steps}}, the classifier's last layer has {{ratio.default_fc3_m:.1f}} million times conv1's, and a rate large enough for conv1 would be as many times larger for that layer: none of our three
+# moves conv1.
 #
 # **From He's start, no.** Before training, deeper layers do have larger norms (conv17 {{ratio.he_17_2:.1f}} times conv2), in part for want of inputs in the early ones. In training it turns over: at the end layer 2's norm is {{ratio.he_2_10:.1f}} times that of layer 10, a 1x1 layer, and {{ratio.he_2_9:.1f}} times that of its 3x3 neighbour, layer 9, while conv17's is
 # {{ratio.he_17_1_end:.1f}} times conv1's. The slope of the textbook appears in the network that does not learn, and is gone in the one that does.
@@ -993,7 +996,7 @@ derived = {"ratio.default_fc3_m": "ratio.default_fc3 / 1e6"}
 # %% [markdown]
 # ### 6 (b) Why gradients vanish <a id="II.6b"></a>
 #
-# **Chain rule.** With $z_l = W_l a_{l-1} + b_l$, $a_l = \phi(z_l)$ (a convolution is a sparse matrix with shared entries) and $\delta_l = \partial\mathcal L/\partial z_l$, backpropagation applies the chain rule from the loss down:
+# **Chain rule.** With $z_l = W_l a_{l-1} + b_l$, $a_l = \phi(z_l)$ and $\delta_l = \partial\mathcal L/\partial z_l$, backpropagation applies the chain rule from the loss down:
 #
 # $$\delta_l = D_l\,W_{l+1}^\top\,\delta_{l+1},\quad D_l = \operatorname{diag}\phi'(z_l),\qquad \frac{\partial\mathcal L}{\partial W_l} = \delta_l\,a_{l-1}^\top ,\qquad \delta_l = \Big(\prod_{k=l}^{L-1} D_k\,W_{k+1}^\top\Big)\,\delta_L .$$
 #
@@ -1027,10 +1030,10 @@ theory.map("{:.2g}".format)
 
 # %% [markdown]
 # **One number a layer predicts the gradient's end-to-end factor** within a factor of two or so, over sixteen layers and six decades: {{theory.default_m:.2f}} millionths predicted and {{theory.default_found_m:.2f}} measured from the default, {{theory.xavier:.4f}} and {{theory.xavier_found:.4f}} from Xavier's, {{theory.he:.0f}} and {{theory.he_found:.2f}}
-# from He's. (One draw; Xavier's and He's weights are the same draw in two scales.)
+# from He's (one draw).
 #
 # Forward it holds for Xavier's and He's and **fails by four decades for the default**: {{theory.default_in_m:.2f}} millionths predicted, {{theory.default_in_found:.4f}} measured. The default draws biases, too, and they are a floor under which activations cannot fall. That is no comfort: of conv17's input only {{theory.default_varies:.0e}} of the energy differs from
-# photo to photo. The classifier is handed nearly the same vector for every photo.
+# photo to photo.
 #
 # **Slope or level, again.** A kernel's gradient sums $\delta\,a$ over positions and photos, so $\|\partial\mathcal L/\partial W_l\|\sim\sqrt{n_{in}}\,\|\delta_l\|\,\mathrm{rms}(a_{l-1})$. Where both fade by the same $c$, one downwards, one upwards, that is $\sqrt{n_{in}}\;c^{\,L-l}\,c^{\,l-1} = \sqrt{n_{in}}\;c^{\,L-1}$: equally low at every layer. That is Xavier's case. The default's
 # floor stops the fading of $a$, leaves that of $\delta$, and so makes the slope.
@@ -1061,7 +1064,7 @@ derived = {
 #
 # Expanded, $\prod_k (I + \partial F_k/\partial x_k)$ sums over all subsets of blocks: with eight blocks 256 paths, of which one passes all sixteen convolutions and 36 pass two or four. A plain network has only the longest. (Veit et al. 2016: nearly all gradient comes by short paths.)
 #
-# Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution. **Measured** in 4 (b): without batch norm, from the default start, shortcuts keep {{parts.shortcuts:.3f}} of the gradient where the plain network keeps less than a millionth.
+# Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution.
 
 # %% [markdown]
 # ### 6 (d) Batch normalisation <a id="II.6d"></a>
@@ -1073,8 +1076,7 @@ derived = {
 #
 # the gradient handed down does not depend on the scale of the weights, and the weights' own is *inversely* proportional to it. A layer that starts too small gets large steps until it has grown; one that has grown gets small ones. That steadies training and allows high rates.
 #
-# *Limits.* Statistics of small batches are noisy and differ between training and evaluation. Alone it does not make any depth safe: plain networks with it have gradients that *explode* with depth at the start (Yang et al. 2019), as 4 (b) saw. And why it speeds up training is less settled than that it does: Ioffe and Szegedy thought of steadier input
-# distributions, Santurkar et al. (2018) find a smoother loss.
+# *Limits.* Statistics of small batches are noisy. Alone it does not make any depth safe: plain networks with it have gradients that *explode* with depth at the start (Yang et al. 2019), as 4 (b) saw. Why it speeds up training is disputed: steadier inputs, or a smoother loss (Santurkar et al. 2018).
 #
 # **A prediction, tested.** All of ResNet-18's convolutions stand before a batch norm, so conv1's gradient should go with one over the size of its weights. Xavier's are smaller than He's there:
 
@@ -1098,26 +1100,25 @@ facts = {
 #
 # | investigation | finding |
 # |---|---|
-# | kernel size | 3x3 {{small.base:.1%}}, 5x5 {{small.k5:.1%}}, 7x7 {{small.k7:.1%}}; at equal cost {{small.k5n:.1%}} and {{small.k7n:.1%}}: larger is not better |
+# | kernel size | 3x3 {{small.base:.1%}}, 5x5 {{small.k5:.1%}}, 7x7 {{small.k7:.1%}}: larger is not better, nor at equal cost |
 # | 1x1 convolutions | bottleneck {{small.bottleneck:.1%}} with a quarter of the convolution weights: a trade; added layers {{small.added:.1%}}: no gain |
 # | pooling | max {{pool.max:.1%}}, average {{pool.avg:.1%}}: not settled |
 # | activations | {{act.relu:.1%}}, {{act.leaky_relu:.1%}}, {{act.elu:.1%}}, {{act.gelu:.1%}} (ReLU, Leaky ReLU, ELU, GELU): no difference; high rates kill units |
-# | filters | VGG-16C's within {{filters.vgg16c_angle:.0f}} degrees of random (median), ResNet-18's learned |
+# | filters | VGG-16C's {{filters.vgg16c_angle:.0f}} degrees from random (median), ResNet-18's learned |
 # | cost | VGGs heavy in weights, ResNet-18 in outputs |
 #
-# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). All are small networks on {{small.photos:,}} photos of 32 pixels and three seeds: they rank variants of *this* setup.
+# Of ten comparisons with the base, corrected for all ten, one is significant: the bottleneck's loss (p = {{p.bottleneck:.3f}}). With three seeds they rank variants of *this* setup, small networks on small photos, no more.
 
 # %% [markdown]
 # ### 6 (f) References
 #
-# - The assignment and the course's CNN data set; Part I (`a1_part_1.ipynb`).
 # - K. Simonyan, A. Zisserman. *Very Deep Convolutional Networks for Large-Scale Image Recognition.* ICLR 2015. [arXiv:1409.1556](https://arxiv.org/abs/1409.1556)
-# - K. He, X. Zhang, S. Ren, J. Sun. *Deep Residual Learning for Image Recognition.* CVPR 2016. [arXiv:1512.03385](https://arxiv.org/abs/1512.03385); *Identity Mappings in Deep Residual Networks.* ECCV 2016 ("2016b"). [arXiv:1603.05027](https://arxiv.org/abs/1603.05027); *Delving Deep into Rectifiers.* ICCV 2015. [arXiv:1502.01852](https://arxiv.org/abs/1502.01852)
-# - X. Glorot, Y. Bengio. *Understanding the Difficulty of Training Deep Feedforward Neural Networks.* AISTATS 2010 (Xavier's start). A. Veit, M. Wilber, S. Belongie. *Residual Networks Behave Like Ensembles of Relatively Shallow Networks.* NeurIPS 2016. [arXiv:1605.06431](https://arxiv.org/abs/1605.06431)
+# - K. He et al. *Deep Residual Learning for Image Recognition.* CVPR 2016. [arXiv:1512.03385](https://arxiv.org/abs/1512.03385); *Identity Mappings in Deep Residual Networks.* ECCV 2016 ("2016b"). [arXiv:1603.05027](https://arxiv.org/abs/1603.05027); *Delving Deep into Rectifiers.* ICCV 2015. [arXiv:1502.01852](https://arxiv.org/abs/1502.01852)
+# - X. Glorot, Y. Bengio. *Understanding the Difficulty of Training Deep Feedforward Neural Networks.* AISTATS 2010. A. Veit, M. Wilber, S. Belongie. *Residual Networks Behave Like Ensembles of Relatively Shallow Networks.* NeurIPS 2016. [arXiv:1605.06431](https://arxiv.org/abs/1605.06431)
 # - S. Ioffe, C. Szegedy. *Batch Normalization.* ICML 2015. [arXiv:1502.03167](https://arxiv.org/abs/1502.03167). S. Santurkar et al. *How Does Batch Normalization Help Optimization?* NeurIPS 2018. [arXiv:1805.11604](https://arxiv.org/abs/1805.11604). G. Yang et al. *A Mean Field Theory of Batch Normalization.* ICLR 2019. [arXiv:1902.08129](https://arxiv.org/abs/1902.08129)
-# - A. Araujo, W. Norris, J. Sim. *Computing Receptive Fields of Convolutional Neural Networks.* Distill 2019. [distill.pub](https://distill.pub/2019/computing-receptive-fields). M. Lin, Q. Chen, S. Yan. *Network in Network.* ICLR 2014. [arXiv:1312.4400](https://arxiv.org/abs/1312.4400)
-# - D.-A. Clevert et al. *ELU.* ICLR 2016. [arXiv:1511.07289](https://arxiv.org/abs/1511.07289). D. Hendrycks, K. Gimpel. *GELU.* [arXiv:1606.08415](https://arxiv.org/abs/1606.08415). A. Maas et al. *Rectifier Nonlinearities Improve Neural Network Acoustic Models.* 2013 (Leaky ReLU). C. W. Dunnett, JASA 50, 1955 (the test)
-# - Documentation of [PyTorch](https://docs.pytorch.org) (tensor and module hooks), [torchinfo](https://github.com/TylerYep/torchinfo), [SciPy](https://docs.scipy.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org).
+# - A. Araujo et al. *Computing Receptive Fields.* Distill 2019. [distill.pub](https://distill.pub/2019/computing-receptive-fields). M. Lin et al. *Network in Network.* ICLR 2014. [arXiv:1312.4400](https://arxiv.org/abs/1312.4400)
+# - D.-A. Clevert et al. *ELU.* ICLR 2016. [arXiv:1511.07289](https://arxiv.org/abs/1511.07289). D. Hendrycks, K. Gimpel. *GELU.* [arXiv:1606.08415](https://arxiv.org/abs/1606.08415). A. Maas et al. *Rectifier Nonlinearities.* 2013. C. W. Dunnett, JASA 50, 1955
+# - The assignment, its CNN data set, `a1_part_1.ipynb`; documentation of [PyTorch](https://docs.pytorch.org), [torchinfo](https://github.com/TylerYep/torchinfo), [SciPy](https://docs.scipy.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org).
 #
 # ### Running it again
 #

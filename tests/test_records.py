@@ -393,6 +393,27 @@ def test_a_gradient_that_is_rounding_noise_is_left_out_of_a_probe_and_a_small_on
     )
 
 
+@pytest.mark.parametrize(
+    "old, new, same",
+    [
+        (
+            [4e-11, 4.66e-10, 1e-5],
+            [6e-11, 4.74e-10, 1e-5],
+            True,
+        ),  # a dead start on two kinds of CPU
+        ([0.0, 2e-18, 3e-7], [0.0, 0.0, 3.01e-7], True),
+        ([1e-12] * 3, [8e-12] * 3, True),
+        ([4e-7, 6e-6, 1e-5], [6e-7, 9e-6, 1e-5], False),
+        ([1e-3, 2e-3, 4e-3], [1e-3, 2e-3, 4.4e-3], False),
+    ],
+)
+def test_what_moved_by_less_than_rounding_does_not_tell_code_apart(old, new, same):
+    probes = ({"losses": [1.0], "moved": moved} for moved in (old, new))
+    first, second = ({"recipe": {}, "data": {}, "probe": made} for made in probes)
+    assert ("other moved" in differs(first, second)) is not same
+    assert differs(first, second) == "" or not same
+
+
 def test_gradients_of_every_step_count_in_a_probe_whenever_they_are_cleared(monkeypatch):
     first, made = probe(make_tiny, QUICK, TinyData()), OPTIMIZERS["sgd"]
 
