@@ -338,8 +338,8 @@ facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {"study.
 #
 # **Initialisation.** A layer with weights of variance $v$ turns activations of mean square $q$ into $n v q$, with $n$ inputs, and a ReLU
 # halves that: per layer the scale changes by $\sqrt{nv/2}$, and over fifteen layers even a modest factor is fatal. He's $v = 2/n$ makes it 1.
-# Xavier's $2/(n_{in}+n_{out})$ loses $\sqrt 2$ a layer between equal widths. A normal distribution of *standard deviation* 0.01, as the paper is often read (it says *variance* 0.01), ignores $n$: the factor is $0.48$
-# for 512 3x3 inputs and $0.16$ for 512 1x1 ones. A batch of 64 photos through the untrained full network shows it, a short study what follows.
+# Xavier's $2/(n_{in}+n_{out})$ loses $\sqrt 2$ a layer between equal widths. A normal distribution of *standard deviation* 0.01 (the paper says *variance*) ignores $n$: the factor is $0.48$
+# for 512 3x3 inputs and $0.16$ for 512 1x1 ones. A batch through the untrained network shows it, a short study what follows.
 
 # %%
 @torch.no_grad()
