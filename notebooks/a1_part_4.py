@@ -995,7 +995,7 @@ print(f"best possible accuracy: {agree.mean():.1%} to {best:.1%}")
 
 # %% [markdown]
 # The network is right on {{unanimous:.1%}} of the tweets on which all annotators agreed and on {{divided:.1%}} of the others. Two labels of one text agree in {{agree:.1%}} of cases (1.5). If each text has a right answer that a label gives with one probability $q$, then $q^2 + (1-q)^2$ is that share and the best possible classifier is right with probability $q$, {{ceiling.high:.0%}};
-# if texts are either certain or coin flips, it is right only as often as two labels agree, {{ceiling.low:.0%}}. The truth is mixed, as the two rows show, so **the ceiling lies between {{ceiling.low:.0%}} and {{ceiling.high:.0%}}**.
+# if texts are either certain or coin flips, it is right only as often as two labels agree, {{ceiling.low:.0%}}. The truth is mixed, as the two rows show, so **the ceiling lies between {{ceiling.low:.0%}} and {{ceiling.high:.0%}}**, as far as copied texts stand for all.
 
 # %% tags=["facts"]
 facts = {"unanimous": float(by_agreement.loc["unanimous", "improved"].round(4))}

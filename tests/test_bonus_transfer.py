@@ -50,6 +50,7 @@ def test_order_and_means():
     assert p == pytest.approx(RESULTS["two.p"], rel=1e-2) and p > 0.05, "within chance"
     assert RESULTS["three.acc"] > RESULTS["two.acc"] and RESULTS["three.p"] > 0.05
     assert 3 * RESULTS["lead.p"] < 0.05, "beyond chance"
+    assert 3 * RESULTS["lower.p"] > 0.05, "MobileNetV2's lead over SqueezeNet is not"
     for model in MODELS:
         metrics = read(f"{model}/8_epochs-seed0")["metrics"]
         assert all(metrics[f"{p}_acc"] < RESULTS[f"{model}.{p}_acc"] for p in ("val", "test"))

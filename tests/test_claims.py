@@ -212,3 +212,9 @@ def test_claims_of_part_1_about_resnets_augmentation():
         pytest.skip("not yet run")
     given, none = (study("resnet_augmentation", name) for name in ("with", "without"))
     assert given["gap"] < none["gap"]
+
+
+def test_which_techniques_alone_keep_every_seed_alive_at_a_rate_of_002():
+    r = json.loads((ROOT / "results" / "a1_part_1.json").read_text())
+    sunk = [r[f"reg.{name}_lowest"] for name in ("none", "decay", "augmentation", "smoothing")]
+    assert min(r["reg.dropout_lowest"], r["reg.all_four_lowest"]) > 0.82 > 0.8 > max(sunk)

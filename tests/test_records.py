@@ -396,11 +396,8 @@ def test_a_gradient_that_is_rounding_noise_is_left_out_of_a_probe_and_a_small_on
 @pytest.mark.parametrize(
     "old, new, same",
     [
-        (
-            [4e-11, 4.66e-10, 1e-5],
-            [6e-11, 4.74e-10, 1e-5],
-            True,
-        ),  # a dead start on two kinds of CPU
+        # a dead start on two kinds of CPU
+        ([4e-11, 4.66e-10, 1e-5], [6e-11, 4.74e-10, 1e-5], True),
         ([0.0, 2e-18, 3e-7], [0.0, 0.0, 3.01e-7], True),
         ([1e-12] * 3, [8e-12] * 3, True),
         ([4e-7, 6e-6, 1e-5], [6e-7, 9e-6, 1e-5], False),
