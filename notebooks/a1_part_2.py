@@ -571,7 +571,6 @@ four |= {f"{NAMES[net]}, Part I's": run for net, run in part_1.items()}
 table = pd.DataFrame([run["metrics"] for run in four.values()], list(four)).round(4)
 table["epochs"] = [len(run["history"]) for run in four.values()]
 table["rate"] = [run["recipe"]["lr"] for run in four.values()]
-print(plain["sizes"], "photos")
 table[["epochs", "rate", "train_loss", "train_acc", "val_loss", "val_acc"]]
 
 # %% [markdown]
