@@ -13,13 +13,13 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1 ResNeXt from Part I's ResNet, grouped convolutions, cardinality | [1](#BX.1) | Figure {{fig:groups}}, tables |
-# | 2 training and evaluation | [2](#BX.2) | Figures {{fig:rates}}, {{fig:history}}, tables |
-# | 3 (a) metrics of all three models | [3 (a)](#BX.3a) | table |
-# | 3 (b) why they differ | [3 (b)](#BX.3b) | Figure {{fig:cardinality}}, tables |
-# | 3 (c) challenges | [3 (c)](#BX.3c) | |
-# | 3 (d) detailed analysis | [3 (d)](#BX.3d) | table |
-# | accuracy above ResNet-18's | [3 (d)](#BX.bar) | table |
+# | 1 ResNeXt from Part I's ResNet, grouped convolutions, cardinality | [1](#bx-1) | Figure {{fig:groups}}, tables |
+# | 2 training and evaluation | [2](#bx-2) | Figures {{fig:rates}}, {{fig:history}}, tables |
+# | 3 (a) metrics of all three models | [3 (a)](#bx-3a) | table |
+# | 3 (b) why they differ | [3 (b)](#bx-3b) | Figure {{fig:cardinality}}, tables |
+# | 3 (c) challenges | [3 (c)](#bx-3c) | |
+# | 3 (d) detailed analysis | [3 (d)](#bx-3d) | table |
+# | accuracy above ResNet-18's | [3 (d)](#bx-bar) | table |
 # | 4 references | [4](#references) | |
 #
 # ## Setup
@@ -61,7 +61,7 @@ use_device(DEVICE, FULL)
 seed_everything(0)
 
 # %% [markdown]
-# ## 1. ResNeXt, from Part I's ResNet <a id="BX.1"></a>
+# ## 1. ResNeXt, from Part I's ResNet <a id="bx-1"></a>
 #
 # ### 1.1 The block: cardinality and width
 #
@@ -262,7 +262,7 @@ from a1.records import train_once
 from a1.studies import study_indices, run_study
 
 # %% [markdown]
-# ## 2. Training and evaluation <a id="BX.2"></a>
+# ## 2. Training and evaluation <a id="bx-2"></a>
 #
 # ### 2.1 Each network's own learning rate
 #
@@ -444,7 +444,7 @@ for part in ("train", "val", "test"):
 #
 # ## 3. Comparison with ResNet-18 and VGG-16C
 #
-# ### 3 (a) The three networks in one table <a id="BX.3a"></a>
+# ### 3 (a) The three networks in one table <a id="bx-3a"></a>
 #
 # Training, validation and test part of each, with 95% intervals; VGG-16C and ResNet-18 as Part I trained them.
 
@@ -458,7 +458,7 @@ pd.concat({NAMES[name]: metrics_table(record) for name, record in final.items()}
 # is no worse than ResNet-18 ({{resnext.train_acc:.2%}} and {{a1_part_1/resnet18.train_acc:.2%}}): it does not lack capacity.
 
 # %% [markdown]
-# ### 3 (b) Why the results differ <a id="BX.3b"></a>
+# ### 3 (b) Why the results differ <a id="bx-3b"></a>
 #
 # What the paper would lead one to expect: at equal cost 32 paths leave room for more channels (128 instead of 62 in the first stage), so the 1x1 convolutions choose among more of what was found, while each 3x3 filter
 # looks at few. ResNeXt should win where there is more to represent than dense filters hold. Three things are measured: the paths, their grouped computation, and the blocks around them.
@@ -558,14 +558,14 @@ facts["conv.gain128_16"] = round(float(speed.iloc[:, 0].get(16, 0)), 2)
 # spends 25 million weights in linear layers on 2x2, and trains without dropout. Which of these counts how much, these runs cannot tell; Part II takes shortcuts and batch norm away one by one, for the gradients of untrained networks.
 
 # %% [markdown]
-# ### 3 (c) Challenges <a id="BX.3c"></a>
+# ### 3 (c) Challenges <a id="bx-3c"></a>
 #
 # - **The learning rate was the comparison.** ResNeXt, clearly worse in short runs at a common rate, is level at its own there (2.1), and ahead on all photos (2.3).
 # - **A bad start.** In the study every bottleneck network's training loss lies above a guess's in its worst epoch (2.1). Zero last gammas were meant as the cure and are none.
 # - **Equal on paper, not in time** (1.3). On shared cores the same step takes several times as long in one minute as in the next: so networks take turns in one process, and what counts is the processor time of each one's fastest round.
 
 # %% [markdown]
-# ### 3 (d) A closer look <a id="BX.3d"></a><a id="BX.bar"></a>
+# ### 3 (d) A closer look <a id="bx-3d"></a><a id="bx-bar"></a>
 
 # %%
 probs = {name: record["test"]["test_probs"] for name, record in final.items()}

@@ -17,11 +17,11 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1 three pre-trained networks, justified | [1](#BT.1) | table |
-# | 2 (a) weights and new heads | [2 (a)](#BT.2a) | code, table |
-# | 2 (b) fine-tuning with different settings | [2 (b)](#BT.2b) | tables, Figure {{fig:history}} |
-# | 2 (c) evaluation of each | [2 (c)](#BT.2c) | table, Figure {{fig:confusions}} |
-# | 2 (d) comparison | [2 (d)](#BT.2d) | tables, Figures {{fig:price}}, {{fig:mistakes}} |
+# | 1 three pre-trained networks, justified | [1](#bt-1) | table |
+# | 2 (a) weights and new heads | [2 (a)](#bt-2a) | code, table |
+# | 2 (b) fine-tuning with different settings | [2 (b)](#bt-2b) | tables, Figure {{fig:history}} |
+# | 2 (c) evaluation of each | [2 (c)](#bt-2c) | table, Figure {{fig:confusions}} |
+# | 2 (d) comparison | [2 (d)](#bt-2d) | tables, Figures {{fig:price}}, {{fig:mistakes}} |
 # | 3 references | [3](#references) | list |
 
 # %% [markdown]
@@ -137,7 +137,7 @@ show_images((x * 255).byte().cpu(), [dishes[k] for k in y], columns=10)
 facts = {"data": f"{len(images):,} photos"} | {f"n_{part}": len(own) for part, own in data.y.items()}
 
 # %% [markdown]
-# ## 1. Three pre-trained networks <a id="BT.1"></a>
+# ## 1. Three pre-trained networks <a id="bt-1"></a>
 #
 # With {{n_train:,}} photos and no GPU the question is what a *small* network carries over. Three are small in different ways:
 #
@@ -157,7 +157,7 @@ COLORS = dict(zip(NAMES, ("#E69F00", "#56B4E9", "#882255")))
 # %% [markdown]
 # ## 2. Fine-tuning and comparison
 #
-# ### 2 (a) Weights and heads <a id="BT.2a"></a>
+# ### 2 (a) Weights and heads <a id="bt-2a"></a>
 #
 # The libraries download their weights. This run could not, so its files were converted from other publishers' releases of the same networks: Caffe's SqueezeNet, Keras' MobileNetV2, Google's Lite0. MobileNetV2 came off worst: its weights went
 # through 8-bit integers, its batch-norm statistics were estimated anew, and Keras pads strided convolutions one pixel off torchvision's. On ImageNet's photos the padding alone costs some ten points before fine-tuning; what it costs on food was not measured.
@@ -243,7 +243,7 @@ from a1.studies import run_study
 OPTIMIZERS["adamw_by_share"], SCHEDULES["one_cycle"] = adamw_by_share, cycle_by_group
 
 # %% [markdown]
-# ### 2 (b) Fine-tuning <a id="BT.2b"></a>
+# ### 2 (b) Fine-tuning <a id="bt-2b"></a>
 #
 # **Strategy**: from cheap to dear, each step choosing for the next on validation: rates of body and head; one change at a time of batch size, schedule, augmentation, resolution; what pre-training is worth; the final trainings. Tries have three epochs, a third of the photos, 128 pixels.
 #
@@ -406,7 +406,7 @@ facts |= {"budget.tries": round(float(changed.loc["as it was", "efficientnet_lit
 derived = {"budget.last": "100 * (budget.final - budget.before)"}
 
 # %% [markdown]
-# ### 2 (c) Results on the test part <a id="BT.2c"></a>
+# ### 2 (c) Results on the test part <a id="bt-2c"></a>
 
 # %%
 y_test = data.y["test"].cpu().numpy()
@@ -471,7 +471,7 @@ facts = {key: int(wrong.loc[pair]) if full else 0 for key, pair in pairs.items()
 facts |= {"pie.recall": float(report["recall"].iloc[0])}
 
 # %% [markdown]
-# ### 2 (d) Comparison: accuracy, size, time <a id="BT.2d"></a>
+# ### 2 (d) Comparison: accuracy, size, time <a id="bt-2d"></a>
 
 # %%
 ax = plt.figure(figsize=(6, 2.0)).add_subplot(xlabel="ms per photo", ylabel="test accuracy")

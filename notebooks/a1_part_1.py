@@ -13,21 +13,21 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1.1 loading and statistics | [1.1](#I.1.1) | table |
-# | 1.2 three visualisations | [1.2](#I.1.2) | Figures {{fig:samples}} to {{fig:means}} |
-# | 1.3 preprocessing, 1.4 split | [1.3](#I.1.3), [1.4](#I.1.4) | Figure {{fig:augmented}}, table |
-# | 2.1 VGG-16, version C | [2.1](#I.2.1) | layer table |
-# | 2.2 dropout, schedule, initialisation | [2.2](#I.2.2) | Figures {{fig:init}}, {{fig:schedules}} |
-# | 2.3 (a) optimizers, (b) batch sizes | [2.3 (a)](#I.2.3a), [2.3 (b)](#I.2.3b) | Figures {{fig:optimizers}}, {{fig:batches}} |
-# | 2.4 against overfitting | [2.4](#I.2.4) | Figure {{fig:techniques}}, table |
-# | 2.5 evaluation of VGG-16C | [(a)](#I.2.5a), [(b)](#I.2.5b), [(c)](#I.2.5c), [(d)](#I.2.5d), [(e)](#I.2.5e), [(f)](#I.2.5f), [(g)](#I.2.5g) | Figures {{fig:vgg_history}} to {{fig:vgg_mistakes}} |
-# | 2.6 weights | [2.6](#I.2.6) | output |
-# | 3.1 residual block, 3.2 ResNet-18 | [3.1](#I.3.1), [3.2](#I.3.2) | code, layer table |
-# | 3.3 training, 3.4 regularisation | [3.3](#I.3.3), [3.4](#I.3.4) | output |
-# | 3.5 (a) evaluation, (b) both networks | [3.5 (a)](#I.3.5a), [3.5 (b)](#I.3.5b) | Figures {{fig:tensorboard}} to {{fig:late}} |
-# | 3.6 weights | [3.6](#I.3.6) | output |
-# | 4 discussion | [4.1](#I.4.1), [4.2](#I.4.2), [4.3](#I.4.3), [4.4](#I.4.4) | tables |
-# | expected accuracy | [4.3](#I.bar) | table |
+# | 1.1 loading and statistics | [1.1](#i-1-1) | table |
+# | 1.2 three visualisations | [1.2](#i-1-2) | Figures {{fig:samples}} to {{fig:means}} |
+# | 1.3 preprocessing, 1.4 split | [1.3](#i-1-3), [1.4](#i-1-4) | Figure {{fig:augmented}}, table |
+# | 2.1 VGG-16, version C | [2.1](#i-2-1) | layer table |
+# | 2.2 dropout, schedule, initialisation | [2.2](#i-2-2) | Figures {{fig:init}}, {{fig:schedules}} |
+# | 2.3 (a) optimizers, (b) batch sizes | [2.3 (a)](#i-2-3a), [2.3 (b)](#i-2-3b) | Figures {{fig:optimizers}}, {{fig:batches}} |
+# | 2.4 against overfitting | [2.4](#i-2-4) | Figure {{fig:techniques}}, table |
+# | 2.5 evaluation of VGG-16C | [(a)](#i-2-5a), [(b)](#i-2-5b), [(c)](#i-2-5c), [(d)](#i-2-5d), [(e)](#i-2-5e), [(f)](#i-2-5f), [(g)](#i-2-5g) | Figures {{fig:vgg_history}} to {{fig:vgg_mistakes}} |
+# | 2.6 weights | [2.6](#i-2-6) | output |
+# | 3.1 residual block, 3.2 ResNet-18 | [3.1](#i-3-1), [3.2](#i-3-2) | code, layer table |
+# | 3.3 training, 3.4 regularisation | [3.3](#i-3-3), [3.4](#i-3-4) | output |
+# | 3.5 (a) evaluation, (b) both networks | [3.5 (a)](#i-3-5a), [3.5 (b)](#i-3-5b) | Figures {{fig:tensorboard}} to {{fig:late}} |
+# | 3.6 weights | [3.6](#i-3-6) | output |
+# | 4 discussion | [4.1](#i-4-1), [4.2](#i-4-2), [4.3](#i-4-3), [4.4](#i-4-4) | tables |
+# | expected accuracy | [4.3](#i-bar) | table |
 
 # %% [markdown]
 # ## Setup
@@ -83,7 +83,7 @@ seed_everything(0)
 # %% [markdown]
 # ## 1. Data
 #
-# ### 1.1 Loading and main statistics <a id="I.1.1"></a>
+# ### 1.1 Loading and main statistics <a id="i-1-1"></a>
 #
 # The 30,000 files are small, so they are decoded once and stay in memory: opening them anew in every epoch would cost more than
 # training on them.
@@ -117,7 +117,7 @@ facts = {
 }
 
 # %% [markdown]
-# ### 1.2 Looking at the photos <a id="I.1.2"></a>
+# ### 1.2 Looking at the photos <a id="i-1-2"></a>
 
 # %%
 from a1.plots import STYLE, show_images
@@ -158,7 +158,7 @@ show_images(torch.cat([means, stretched]).byte(), titles, columns=6)
 # all photos with one mean and deviation keeps these differences.
 
 # %% [markdown]
-# ### 1.3 Preprocessing <a id="I.1.3"></a>
+# ### 1.3 Preprocessing <a id="i-1-3"></a>
 #
 # - **Scale.** Dividing by 255 maps pixels to [0, 1]; standardising with the training part's mean $m$ and deviation $s$ follows. In one step the
 #   255 cancels, $(x/255 - m/255)/(s/255) = (x - m)/s$ (in `Photos.batches`, 1.4), and inputs of unit mean square are what the initialisation of 2.2 assumes.
@@ -170,7 +170,7 @@ show_images(torch.cat([means, stretched]).byte(), titles, columns=6)
 from a1.photos import random_flip, random_shift, color_jitter, AUGMENTATIONS
 
 # %% [markdown]
-# ### 1.4 Split <a id="I.1.4"></a>
+# ### 1.4 Split <a id="i-1-4"></a>
 #
 # 70/15/15, stratified, fixed by the seed. A copy of a training photo in the test part would be scored from memory, so the split
 # draws among *distinct* photos and copies follow their original. Part II and ResNeXt use the same split. What is chosen by score is chosen on validation; only finished networks read the test part.
@@ -221,7 +221,7 @@ show_images(augmented[:16], [CLASSES[label] for label in y[:16]], columns=8)
 # %% [markdown]
 # ## 2. VGG-16, version C
 #
-# ### 2.1 Architecture <a id="I.2.1"></a>
+# ### 2.1 Architecture <a id="i-2-1"></a>
 #
 # VGG uses nothing but small filters and stacks them deep. Version C, column C of the paper's table 1, has thirteen convolutions in
 # five blocks, each ended by a max-pool, and three linear layers. Its mark is the **1x1 convolution** that ends blocks 3, 4 and 5: it mixes
@@ -334,7 +334,7 @@ def plot_seeds(ax, rows, measure="val_acc", label="validation accuracy"):
 facts = {f"study.{part}": len(y) for part, y in study_data.y.items()} | {"study.epochs": STUDY["epochs"]}
 
 # %% [markdown]
-# ### 2.2 Initialisation, dropout and schedule <a id="I.2.2"></a>
+# ### 2.2 Initialisation, dropout and schedule <a id="i-2-2"></a>
 #
 # **Initialisation.** A layer with weights of variance $v$ turns activations of mean square $q$ into $n v q$, with $n$ inputs, and a ReLU
 # halves that: per layer the scale changes by $\sqrt{nv/2}$, and over fifteen layers even a modest factor is fatal. He's $v = 2/n$ makes it 1.
@@ -413,7 +413,7 @@ facts["schedule.frozen"] = round(min(h["val_acc"].iloc[-1] for h in rows["histor
 derived = {"schedule.constant_sd_points": "100 * schedule.constant_sd"}
 
 # %% [markdown]
-# ### 2.3 (a) Optimizers <a id="I.2.3a"></a>
+# ### 2.3 (a) Optimizers <a id="i-2-3a"></a>
 #
 # An optimizer can only be judged at a rate that suits it. So each gets its own search, rates a factor of three apart, until the best lies
 # inside; then the best runs with all seeds. Decay is `5e-4` for SGD and, decoupled, 0.05 for AdamW; Adam and RMSprop have none.
@@ -484,7 +484,7 @@ accs = [round(float(acc), 4) for acc in wide["val_acc"]]
 facts = dict(zip(("wide.sgd02", "wide.sgd05", "wide.sgd10"), accs))
 
 # %% [markdown]
-# ### 2.3 (b) Batch sizes <a id="I.2.3b"></a>
+# ### 2.3 (b) Batch sizes <a id="i-2-3b"></a>
 #
 # A batch of 32 takes four times as many steps an epoch as one of 128, so one variant scales the rate with the batch and one keeps it.
 
@@ -513,7 +513,7 @@ facts |= {"batch.s32": float(seconds["32-0.005"]), "batch.s128": float(seconds["
 derived = {"batch.time_ratio": "batch.s32 / batch.s128"}
 
 # %% [markdown]
-# ### 2.4 Against overfitting <a id="I.2.4"></a>
+# ### 2.4 Against overfitting <a id="i-2-4"></a>
 #
 # Four techniques, alone and together, over 20 epochs so that there is time to overfit: **augmentation** (1.3), so that no photo is seen twice
 # alike; **weight decay** `5e-4`; **dropout** 0.5, so that no unit can rely on another; **label smoothing** 0.1, which stops rewarding ever higher confidence. A fifth,
@@ -604,7 +604,7 @@ vgg = train_once("vgg16c/seed0", make_vgg, FINAL | {"lr": 0.02 if FULL else 0.00
 print(vgg["sizes"], {key: vgg[key] for key in ("device", "precision", "best_epoch")})
 
 # %% [markdown]
-# #### 2.5 (a) Accuracy and loss <a id="I.2.5a"></a>
+# #### 2.5 (a) Accuracy and loss <a id="i-2-5a"></a>
 
 # %%
 from a1.evaluate import metrics_table, class_report
@@ -624,7 +624,7 @@ derived = {
 }
 
 # %% [markdown]
-# #### 2.5 (b) and (c) Accuracy and loss over the epochs <a id="I.2.5b"></a><a id="I.2.5c"></a>
+# #### 2.5 (b) and (c) Accuracy and loss over the epochs <a id="i-2-5b"></a><a id="i-2-5c"></a>
 
 # %%
 from a1.plots import COLORS, NAMES, plot_history
@@ -645,7 +645,7 @@ accs = [epoch["val_acc"] for epoch in vgg["history"]]
 facts = {"vgg16c.before64": accs[grown - 1], "vgg16c.at64": accs[grown]}
 
 # %% [markdown]
-# #### 2.5 (d) Confusion matrix <a id="I.2.5d"></a>
+# #### 2.5 (d) Confusion matrix <a id="i-2-5d"></a>
 
 # %%
 from a1.plots import plot_confusion
@@ -672,7 +672,7 @@ derived = {
 }
 
 # %% [markdown]
-# #### 2.5 (e) Precision, recall and F1 <a id="I.2.5e"></a>
+# #### 2.5 (e) Precision, recall and F1 <a id="i-2-5e"></a>
 
 # %%
 class_report(y_test, vgg_probs.argmax(1), CLASSES)
@@ -686,7 +686,7 @@ report = class_report(y_test, vgg_probs.argmax(1), CLASSES)["f1-score"]
 facts = {f"vgg16c.{name}_F1": float(report[name]) for name in CLASSES}
 
 # %% [markdown]
-# #### 2.5 (f) TensorBoard <a id="I.2.5f"></a>
+# #### 2.5 (f) TensorBoard <a id="i-2-5f"></a>
 #
 # Loss and accuracy of every epoch are in event files; `tensorboard --logdir runs/tensorboard` shows them interactively. The charts are left as SVG in `figures/`.
 
@@ -699,7 +699,7 @@ plot_events(vgg, COLORS["vgg16c"], "a1_part_1_vgg16c_tensorboard.svg")
 # **Figure {{fig:vgg_tensorboard}}.** The TensorBoard scalars of the VGG-16C run, read back from its event files; training grows to 48 and 64 pixels after epochs 8 and 13.
 
 # %% [markdown]
-# #### 2.5 (g) Misclassified photos <a id="I.2.5g"></a>
+# #### 2.5 (g) Misclassified photos <a id="i-2-5g"></a>
 
 # %%
 from a1.plots import plot_mistakes
@@ -712,7 +712,7 @@ plot_mistakes(images[split["test"]], y_test, vgg_probs, CLASSES)
 # Of the {{vgg16c.n_wrong}} these are the surest three of each kind. In about half of them something else fills most of the photo, which may be the reason: dogs in a field, a quiz show, someone's arms; hands and faces of people eating; a child among bottles, a market stall. Vehicles taken for dogs show hardly a wheel.
 
 # %% [markdown]
-# ### 2.6 Saving the weights <a id="I.2.6"></a>
+# ### 2.6 Saving the weights <a id="i-2-6"></a>
 #
 # The best epoch's weights as a float16 state dict, half the size; read back into a fresh network they must reproduce the test accuracy. The file of the run above was lost with the machine that trained it, so the network was trained again with another seed, and these weights are kept:
 
@@ -731,7 +731,7 @@ facts = {"vgg_again.acc": vgg_again["metrics"]["test_acc"]}
 # %% [markdown]
 # ## 3. ResNet-18
 #
-# ### 3.1 The residual block <a id="I.3.1"></a>
+# ### 3.1 The residual block <a id="i-3-1"></a>
 #
 # A block computes $y = \mathrm{ReLU}(F(x) + x)$: it learns the *change* to its input. If none is best, $F$ can go to zero (through the scale of
 # its last batch norm), and since $x$ is the output of a ReLU, $y = x$: an **identity mapping**, which a plain stack of layers would have to
@@ -745,7 +745,7 @@ nn.init.zeros_(block.bn2.weight)  # F(x) = 0: the block is the identity
 assert torch.equal(block(x := torch.rand(2, 64, 8, 8)), x)
 
 # %% [markdown]
-# ### 3.2 The network <a id="I.3.2"></a>
+# ### 3.2 The network <a id="i-3-2"></a>
 #
 # Stem, four stages of two blocks, average pooling, one linear layer: 17 convolutions and the classifier make the eighteen. The paper's 7x7 stem with its max-pool divides
 # the input by 4, which would leave the last stage 2x2 positions of a 64-pixel photo, where VGG's last convolutions have 4x4. A 3x3 stem of stride 1 leaves it 4x4, too, for fourfold computation and no more parameters. What that is worth was not measured.
@@ -757,7 +757,7 @@ make_resnet = partial(ResNet18, width=64 if FULL else 16)
 layer_table(make_resnet(), nn.Conv2d, nn.MaxPool2d, BasicBlock, nn.Linear)
 
 # %% [markdown]
-# ### 3.3 Training <a id="I.3.3"></a>
+# ### 3.3 Training <a id="i-3-3"></a>
 #
 # Same photos, split, augmentation, batches, schedule, resizing and epochs as VGG-16C. Two things differ: no dropout (3.4), and the rate peaks
 # at 0.1, the paper's, not searched for. In 2.3 VGG stayed at {{wide.sgd10:.1%}} with it, chance.
@@ -767,7 +767,7 @@ resnet = train_once("resnet18/seed0", make_resnet, FINAL | {"lr": 0.1 if FULL el
 print({key: resnet[key] for key in ("device", "precision", "best_epoch")})
 
 # %% [markdown]
-# ### 3.4 Regularisation <a id="I.3.4"></a>
+# ### 3.4 Regularisation <a id="i-3-4"></a>
 #
 # All four techniques together gave VGG the highest mean, {{reg.all_four:.1%}}, if by less than the noise, a small gap and no accidents. ResNet-18 gets the same augmentation, decay,
 # smoothing and choice of the best epoch. Dropout is the exception: it sat between VGG's wide linear layers, and ResNet has none. Where the two recipes differ:
@@ -777,7 +777,7 @@ ours, theirs = resnet["recipe"], vgg["recipe"]
 {key: {"ResNet-18": ours[key], "VGG-16C": theirs[key]} for key in ours if ours[key] != theirs[key]}
 
 # %% [markdown]
-# ### 3.5 (a) Evaluation <a id="I.3.5a"></a>
+# ### 3.5 (a) Evaluation <a id="i-3-5a"></a>
 
 # %%
 metrics_table(resnet)
@@ -845,7 +845,7 @@ plot_mistakes(images[split["test"]], y_test, resnet_probs, CLASSES)
 # a scene that speaks for the wrong class, and a truck in the snow taken for food, for which we see no reason.
 
 # %% [markdown]
-# ### 3.5 (b) Both networks <a id="I.3.5b"></a>
+# ### 3.5 (b) Both networks <a id="i-3-5b"></a>
 
 # %%
 final = {"vgg16c": vgg, "resnet18": resnet}
@@ -899,7 +899,7 @@ derived = {
 }
 
 # %% [markdown]
-# ### 3.6 Saving the weights <a id="I.3.6"></a>
+# ### 3.6 Saving the weights <a id="i-3-6"></a>
 
 # %%
 _ = release(resnet, make_resnet, data, "a1_part1_resnet18.pt")
@@ -907,7 +907,7 @@ _ = release(resnet, make_resnet, data, "a1_part1_resnet18.pt")
 # %% [markdown]
 # ## 4. Discussion and conclusion
 #
-# ### 4.1 Small filters, depth, residual connections <a id="I.4.1"></a>
+# ### 4.1 Small filters, depth, residual connections <a id="i-4-1"></a>
 #
 # **VGG.** Two stacked 3x3 convolutions see 5x5 pixels, three see 7x7. With $C$ channels three 3x3 layers have $27C^2$ weights where one 7x7 layer has $49C^2$, and three ReLUs instead of
 # one: depth with small filters buys a more discriminative function for less.
@@ -923,7 +923,7 @@ _ = release(resnet, make_resnet, data, "a1_part1_resnet18.pt")
 # keeping gradients alive and making the identity easy are two different merits.
 
 # %% [markdown]
-# ### 4.2 What regularisation and optimisation did <a id="I.4.2"></a>
+# ### 4.2 What regularisation and optimisation did <a id="i-4-2"></a>
 #
 # For ResNet-18, at a quarter of its width on the studies' stage, augmentation alone is switched, with decay and smoothing on.
 
@@ -955,7 +955,7 @@ facts["effect.off_train"] = float(effect.loc["without", "train_acc"])
 derived = {"effect.gain": "100 * (effect.on - effect.off)"}
 
 # %% [markdown]
-# ### 4.3 Which network is better, and why <a id="I.4.3"></a><a id="I.bar"></a>
+# ### 4.3 Which network is better, and why <a id="i-4-3"></a><a id="i-bar"></a>
 
 # %%
 table = pd.DataFrame({NAMES[name]: run["metrics"] for name, run in final.items()}).T.round(4)
@@ -978,7 +978,7 @@ derived = {
 }
 
 # %% [markdown]
-# ### 4.4 Summary and recommendation <a id="I.4.4"></a>
+# ### 4.4 Summary and recommendation <a id="i-4-4"></a>
 #
 # - **Summary.** From scratch on {{n_train:,}} small photos VGG-16C gets {{vgg16c.test_acc:.1%}} of the test photos right, ResNet-18 {{resnet18.test_acc:.1%}}. Both pass the bar by far.
 # - **Key differences.** ResNet-18 averages over positions where VGG has three linear layers, hence a third of the parameters: without their heads they have 11.2 and 10.0 million.

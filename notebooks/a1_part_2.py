@@ -13,15 +13,15 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1 VGG-Deep | [1](#II.1) | code, layer table |
-# | 2 training with plain SGD | [2](#II.2) | Figure {{fig:training}} |
-# | 3 (a) gradients recorded by hooks | [3 (a)](#II.3a) | code |
-# | 3 (b) plots of all layers and of four | [3 (b)](#II.3b1), [subset](#II.3b2) | Figures {{fig:layers}}, {{fig:chosen}} |
-# | 3 (c) what they show | [3 (c)](#II.3c) | Figure {{fig:flow}}, tables |
-# | 4 (a) comparison with VGG-16 and ResNet-18 | [4 (a)](#II.4a) | Figures {{fig:full}}, {{fig:three}}, table |
-# | 4 (b) residual connections | [4 (b)](#II.4b) | Figure {{fig:parts}}, table |
-# | 5 investigations, all six | [(a)](#II.5a), [(b)](#II.5b), [(c)](#II.5c), [(d)](#II.5d), [(e)](#II.5e), [(f)](#II.5f) | Figures {{fig:kernels}} to {{fig:filters}}, tables |
-# | 6 discussion | [(a)](#II.6a), [(b)](#II.6b), [(c)](#II.6c), [(d)](#II.6d), [(e)](#II.6e) | tables |
+# | 1 VGG-Deep | [1](#ii-1) | code, layer table |
+# | 2 training with plain SGD | [2](#ii-2) | Figure {{fig:training}} |
+# | 3 (a) gradients recorded by hooks | [3 (a)](#ii-3a) | code |
+# | 3 (b) plots of all layers and of four | [3 (b)](#ii-3b1), [subset](#ii-3b2) | Figures {{fig:layers}}, {{fig:chosen}} |
+# | 3 (c) what they show | [3 (c)](#ii-3c) | Figure {{fig:flow}}, tables |
+# | 4 (a) comparison with VGG-16 and ResNet-18 | [4 (a)](#ii-4a) | Figures {{fig:full}}, {{fig:three}}, table |
+# | 4 (b) residual connections | [4 (b)](#ii-4b) | Figure {{fig:parts}}, table |
+# | 5 investigations, all six | [(a)](#ii-5a), [(b)](#ii-5b), [(c)](#ii-5c), [(d)](#ii-5d), [(e)](#ii-5e), [(f)](#ii-5f) | Figures {{fig:kernels}} to {{fig:filters}}, tables |
+# | 6 discussion | [(a)](#ii-6a), [(b)](#ii-6b), [(c)](#ii-6c), [(d)](#ii-6d), [(e)](#ii-6e) | tables |
 
 # %% [markdown]
 # ## Setup
@@ -119,7 +119,7 @@ pd.DataFrame({p: labels[split[p]].bincount().numpy() for p in PARTS}, CLASSES)
 facts = {"data": f"{len(images):,} photos"}
 
 # %% [markdown]
-# ## 1. VGG-Deep <a id="II.1"></a>
+# ## 1. VGG-Deep <a id="ii-1"></a>
 #
 # Part I's VGG-16C gets four more convolutions. Three decisions:
 #
@@ -231,7 +231,7 @@ def plot_curves(histories, grows=()):
 
 
 # %% [markdown]
-# ## 2. Training with plain SGD <a id="II.2"></a>
+# ## 2. Training with plain SGD <a id="ii-2"></a>
 #
 # **The rate** comes from a short study: {{depth.photos:,}} photos at 32 pixels, two epochs ({{depth.steps}} steps), one seed. All else is fixed: no momentum, a constant rate, batches of 64, no decay, no smoothing; photos and augmentation are Part I's. The study trains all three networks from three starts; 3 (c) reads the rest.
 
@@ -304,7 +304,7 @@ derived = {"deep.gap": "100 * (vgg_deep.train_acc - vgg_deep.test_acc)"}
 # %% [markdown]
 # ## 3. Gradient analysis
 #
-# ### 3 (a) Recording gradients with hooks <a id="II.3a"></a>
+# ### 3 (a) Recording gradients with hooks <a id="ii-3a"></a>
 #
 # The assignment registers `register_full_backward_hook` on `layer.weight`. That method belongs to modules; a weight is a tensor and has none:
 
@@ -329,7 +329,7 @@ for name, layer in weight_layers(model).items():
 print(f"{len(seen)} layers: each hook's norm is that of weight.grad")
 
 # %% [markdown]
-# ### 3 (b) All layers and four of them over time <a id="II.3b1"></a><a id="II.3b2"></a>
+# ### 3 (b) All layers and four of them over time <a id="ii-3b1"></a><a id="ii-3b2"></a>
 #
 # Two runs that differ in the start alone: VGG-Deep at a rate of 0.03 on the short study's photos for {{depth.steps}} steps, norms kept at every fifth. Both compute in {{watched.low}}, which has float32's range; the default's run is repeated in float32, and its average norms differ by at most {{watched.apart:.1%}}.
 
@@ -411,7 +411,7 @@ for layer in ("conv1", "conv17", "fc3"):
         facts[f"he.{layer}_{step}"] = float(f"{norms['he'].loc[step, layer]:.3g}")
 
 # %% [markdown]
-# ### 3 (c) What the norms show <a id="II.3c"></a>
+# ### 3 (c) What the norms show <a id="ii-3c"></a>
 #
 # The assignment expects norms that fall towards the early layers. A fair test uses one protocol for every ratio: fresh networks, 64 pixels, float32, averages over ten batches of 64
 # photos, the same for all. Beside the weight's gradient it measures the two signals that make it: what comes *back* to the layer's output, and what goes *forward* into the layer.
@@ -504,7 +504,7 @@ facts = {
 # %% [markdown]
 # ## 4. Comparison with VGG-16C and ResNet-18
 #
-# ### 4 (a) Training curves <a id="II.4a"></a>
+# ### 4 (a) Training curves <a id="ii-4a"></a>
 #
 # The three full-size networks as they were trained: VGG-Deep for 8 epochs of plain SGD, Part I's two for 20 with momentum, one cycle, decay and smoothing.
 
@@ -589,7 +589,7 @@ derived = {
 }
 
 # %% [markdown]
-# ### 4 (b) Residual connections and the flow of gradients <a id="II.4b"></a>
+# ### 4 (b) Residual connections and the flow of gradients <a id="ii-4b"></a>
 #
 # A residual block has a path around its two convolutions, so the gradient at its output reaches its input once without any weight in between. That should keep gradients alive whatever the start. Measured as in 3 (c), with *which* of ResNet-18's two ingredients does it: fresh networks with and without shortcuts, with and without batch norm.
 
@@ -714,7 +714,7 @@ def compare(names, cost=True):
 facts = {"small.photos": len(small_data.y["train"]), "small.error": float(f"{error:.2f}")}
 
 # %% [markdown]
-# ### 5 (a) Kernel size <a id="II.5a"></a>
+# ### 5 (a) Kernel size <a id="ii-5a"></a>
 #
 # A larger kernel sees further and costs more. To tell the two apart, 5x5 and 7x7 also come *narrow*, with as many multiply-adds as 3x3.
 
@@ -741,7 +741,7 @@ facts |= {f"mults.{key}": float(kernels.loc[name, "M multiply-adds"]) for key, n
 facts |= {f"p.{key}": float(kernels.loc[name, "p"]) for key, name in keys.items() if key != "base"}
 
 # %% [markdown]
-# ### 5 (b) 1x1 convolutions <a id="II.5b"></a>
+# ### 5 (b) 1x1 convolutions <a id="ii-5b"></a>
 #
 # A 1x1 convolution is a linear layer at each position: it mixes channels and sees no neighbours. It serves *recombination*, one more nonlinear step for a ninth of a 3x3 layer's weights (VGG-16C's third layers), and
 # *reduction*, squeezing many channels into few before an expensive layer (Inception, ResNet-50). Both are tried: a 1x1 layer *added* after each convolution, and a *bottleneck* to a quarter of the channels before the second and third.
@@ -775,7 +775,7 @@ derived = {
 }
 
 # %% [markdown]
-# ### 5 (c) Max pooling and average pooling <a id="II.5c"></a>
+# ### 5 (c) Max pooling and average pooling <a id="ii-5c"></a>
 #
 # Both halve the resolution. The maximum keeps a filter's strongest answer, wherever in the window it was, and hands its gradient to that one position; the average keeps the mean and spreads the gradient over all four.
 
@@ -803,7 +803,7 @@ facts |= {
 facts["p.average"] = float(pooling.loc["average", "p"])
 
 # %% [markdown]
-# ### 5 (d) Activation functions <a id="II.5d"></a>
+# ### 5 (d) Activation functions <a id="ii-5d"></a>
 #
 # | | for $z<0$ | its slope there | can a unit die? |
 # |---|---|---|---|
@@ -860,7 +860,7 @@ facts |= {"dead.low": int(silent["base", rates[0]]), "dead.high": int(silent["ba
 facts |= {"dead.used": int(silent["base", rates[-2 if len(rates) > 1 else 0]]), "act.units": units}
 
 # %% [markdown]
-# ### 5 (e) First-layer filters <a id="II.5e"></a>
+# ### 5 (e) First-layer filters <a id="ii-5e"></a>
 #
 # The first layer's filters of Part I's trained networks are the only ones that can be looked at as pictures: 64 of 3x3 pixels in three colours.
 
@@ -915,7 +915,7 @@ for net in made:
     facts[f"filters.{net}_angle"] = float(column["median angle, degrees"])
 
 # %% [markdown]
-# ### 5 (f) Computation and memory <a id="II.5f"></a>
+# ### 5 (f) Computation and memory <a id="ii-5f"></a>
 #
 # A convolution from $C$ to $C'$ channels costs $O(k^2CC'HW)$ operations and $O(k^2CC')$ weights, a linear layer $O(nm)$ of both. Summed over the layers, with $S$ the side of the photo, $w=64$ the width of block 1 and $h=4096$ that of the linear layers, the leading terms are:
 #
@@ -959,7 +959,7 @@ facts |= {
 # %% [markdown]
 # ## 6. Analysis and discussion
 #
-# ### 6 (a) Reading the gradient plots <a id="II.6a"></a>
+# ### 6 (a) Reading the gradient plots <a id="ii-6a"></a>
 
 # %%
 pairs = [("conv17", "conv1"), ("conv17", "conv2"), ("conv2", "conv10"), ("conv2", "conv9")]
@@ -993,7 +993,7 @@ facts["ratio.he_17_1_end"] = float(f"{he_end['conv17'] / he_end['conv1']:.3g}")
 derived = {"ratio.default_fc3_m": "ratio.default_fc3 / 1e6"}
 
 # %% [markdown]
-# ### 6 (b) Why gradients vanish <a id="II.6b"></a>
+# ### 6 (b) Why gradients vanish <a id="ii-6b"></a>
 #
 # **Chain rule.** With $z_l = W_l a_{l-1} + b_l$, $a_l = \phi(z_l)$ and $\delta_l = \partial\mathcal L/\partial z_l$, backpropagation applies the chain rule from the loss down:
 #
@@ -1051,7 +1051,7 @@ derived = {
 }
 
 # %% [markdown]
-# ### 6 (c) Why residual connections help <a id="II.6c"></a>
+# ### 6 (c) Why residual connections help <a id="ii-6c"></a>
 #
 # A block computes $x_{l+1} = x_l + F_l(x_l)$ (the ReLU behind the sum left out). Its Jacobian holds an identity, and so does the gradient:
 #
@@ -1066,7 +1066,7 @@ derived = {
 # Two things keep ResNet-18 from this ideal: the ReLU behind each sum stops what is negative, and in three of eight blocks the shortcut is a strided convolution.
 
 # %% [markdown]
-# ### 6 (d) Batch normalisation <a id="II.6d"></a>
+# ### 6 (d) Batch normalisation <a id="ii-6d"></a>
 #
 # Batch norm replaces each channel's $z$ by $\gamma\,\hat z+\beta$, $\hat z = (z-\mu)/\sigma$, with the batch's own mean and deviation. *Forward*, every channel leaves with mean $\beta$ and deviation $\gamma$ whatever the weights, so no product of factors can build up. *Backward*, with $g$ the gradient of the output and bars for batch means,
 # $\partial\mathcal L/\partial z = \frac{\gamma}{\sigma}\big(g-\bar g-\hat z\,\overline{g\hat z}\big)$, and since $\mathrm{BN}(cWa) = \mathrm{BN}(Wa)$ for every $c>0$,
@@ -1095,7 +1095,7 @@ facts = {
 }
 
 # %% [markdown]
-# ### 6 (e) Findings of the investigations <a id="II.6e"></a>
+# ### 6 (e) Findings of the investigations <a id="ii-6e"></a>
 #
 # | investigation | finding |
 # |---|---|

@@ -17,18 +17,18 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1.1 loading and statistics, 1.2 missing values | [1.1](#III.1.1), [1.2](#III.1.2) | tables |
-# | 1.3 handling missing values | [1.3](#III.1.3) | code, output |
-# | 1.4 three visualisations | [1.4](#III.1.4) | Figures {{fig:years}} to {{fig:signal}} |
-# | 1.5 scaling, 1.6 encoding, 1.7 split | [1.5](#III.1.5), [1.6](#III.1.6), [1.7](#III.1.7) | tables |
-# | 1.8 sequences and their length | [1.8](#III.1.8) | code, tables |
-# | 2.1 network of three recurrent layers | [2.1](#III.2.1) | code, layer table |
-# | 2.2 training, tuning, early stopping | [2.2](#III.2.2) | table, Figure {{fig:budget}} |
-# | 2.3 weights | [2.3](#III.2.3) | output |
-# | 3.1 loss of the three parts | [3.1](#III.3.1) | table |
-# | 3.2 MAE, RMSE, R2 and baselines; the bar | [3.2](#III.3.2), [bar](#III.bar) | tables |
-# | 3.3 plots, TensorBoard | [3.3](#III.3.3) | Figures {{fig:loss}} to {{fig:hours}} |
-# | 3.4 discussion | [3.4](#III.3.4) | Figure {{fig:errors}}, tables |
+# | 1.1 loading and statistics, 1.2 missing values | [1.1](#iii-1-1), [1.2](#iii-1-2) | tables |
+# | 1.3 handling missing values | [1.3](#iii-1-3) | code, output |
+# | 1.4 three visualisations | [1.4](#iii-1-4) | Figures {{fig:years}} to {{fig:signal}} |
+# | 1.5 scaling, 1.6 encoding, 1.7 split | [1.5](#iii-1-5), [1.6](#iii-1-6), [1.7](#iii-1-7) | tables |
+# | 1.8 sequences and their length | [1.8](#iii-1-8) | code, tables |
+# | 2.1 network of three recurrent layers | [2.1](#iii-2-1) | code, layer table |
+# | 2.2 training, tuning, early stopping | [2.2](#iii-2-2) | table, Figure {{fig:budget}} |
+# | 2.3 weights | [2.3](#iii-2-3) | output |
+# | 3.1 loss of the three parts | [3.1](#iii-3-1) | table |
+# | 3.2 MAE, RMSE, R2 and baselines; the bar | [3.2](#iii-3-2), [bar](#iii-bar) | tables |
+# | 3.3 plots, TensorBoard | [3.3](#iii-3-3) | Figures {{fig:loss}} to {{fig:hours}} |
+# | 3.4 discussion | [3.4](#iii-3-4) | Figure {{fig:errors}}, tables |
 
 # %% [markdown]
 # ## Setup
@@ -112,7 +112,7 @@ from a1.plots import STYLE
 plt.rcParams.update(STYLE)
 
 # %% [markdown]
-# ### 1.1 Loading and main statistics <a id="III.1.1"></a>
+# ### 1.1 Loading and main statistics <a id="iii-1-1"></a>
 
 # %%
 daily = active.resample("1D").mean()
@@ -154,7 +154,7 @@ facts |= {"power_mean": float(active.mean()), "power_median": float(active.media
 facts |= {"power_over_4": float((active > 4).sum() / active.count())}
 
 # %% [markdown]
-# ### 1.2 Missing values <a id="III.1.2"></a>
+# ### 1.2 Missing values <a id="iii-1-2"></a>
 #
 # Counted by variable, and as runs: a gap of two minutes and one of five days are different troubles.
 
@@ -179,7 +179,7 @@ facts = {"missing_share": float(missing.mean()), "n_gaps": len(gaps)}
 facts |= {"n_short_gaps": int((gaps <= FILL).sum()), "longest_gap_days": float(gaps.max() / DAY)}
 
 # %% [markdown]
-# ### 1.3 Handling missing values <a id="III.1.3"></a>
+# ### 1.3 Handling missing values <a id="iii-1-3"></a>
 #
 # Interpolation and backward fill put later measurements into earlier minutes; means of the whole table carry the test part into training. What remains is to
 # repeat the last measured minute: fair for five minutes and absurd for five days. So the fill ends after five and the rest stays missing; windows that would read it are left out.
@@ -203,7 +203,7 @@ print(f"{moved.mean():.1%} of training minutes are within 0.1 kW of the fifth be
 facts = {"still_share": round(float(moved.mean()), 3)}
 
 # %% [markdown]
-# ### 1.4 Looking at the series <a id="III.1.4"></a>
+# ### 1.4 Looking at the series <a id="iii-1-4"></a>
 #
 # Figure {{fig:years}} showed all four years. The others show the training part only, which guides every choice together with validation.
 
@@ -296,7 +296,7 @@ facts = {"signal_65": round(float(shares["1 or 2 Wh"].loc[65]), 2)}
 facts |= {"signal_none": round(float(shares["0 Wh"].loc[65]), 2)}
 
 # %% [markdown]
-# ### 1.5 Scaling <a id="III.1.5"></a>
+# ### 1.5 Scaling <a id="iii-1-5"></a>
 #
 # Beside the seven variables stands the mean of the five minutes to come as it was a day and a week ago. All
 # nine are standardised with mean and deviation of the **training part only**. The target stays in kW.
@@ -320,7 +320,7 @@ pd.DataFrame(by_part | {"1 unit, scaled": (1 / scaler.scale_).round(2)}, measure
 facts = {"one_wh": round(float(1 / scaler.scale_[4]), 2)}
 
 # %% [markdown]
-# ### 1.6 Categorical features <a id="III.1.6"></a>
+# ### 1.6 Categorical features <a id="iii-1-6"></a>
 #
 # There are no categories, but a clock. Numbered hours would put 23:55 and 0:00 as far apart as can be, so time of day and of week become points on two circles.
 
@@ -332,7 +332,7 @@ names = ["sin_day", "cos_day", "sin_week", "cos_week"]
 pd.DataFrame(encode_calendar(midnight), midnight, names).round(2)
 
 # %% [markdown]
-# ### 1.7 Split <a id="III.1.7"></a>
+# ### 1.7 Split <a id="iii-1-7"></a>
 #
 # 70/15/15 by position, in the order of time, fixed in 1.1. A random split would put a window's neighbour, which shares all but one of its minutes, on the other side.
 
@@ -342,7 +342,7 @@ first_last = {p: [len(s), *frame.index[[s.start, s.stop - 1]]] for p, s in rows.
 pd.DataFrame(first_last, ["minutes", "from", "to"]).T
 
 # %% [markdown]
-# ### 1.8 Sequences <a id="III.1.8"></a>
+# ### 1.8 Sequences <a id="iii-1-8"></a>
 #
 # **What to forecast.** The mean power of the next 1, 5, 15 or 60 minutes, forecast from the last 60 such means alone by the last of them (persistence) and by ridge regression, R2 on validation:
 
@@ -412,7 +412,7 @@ print("a batch:", tuple(x.shape), x.dtype, "targets:", tuple(y.shape), "kW")
 #
 # ## 2. Model
 #
-# ### 2.1 The network <a id="III.2.1"></a>
+# ### 2.1 The network <a id="iii-2-1"></a>
 #
 # **Layers.** Three recurrent layers, each reading the whole sequence below it, then two linear ones on the last state. Compared are plain RNN, LSTM, bidirectional LSTM, and a mix (bidirectional, LSTM, GRU). A bidirectional layer reads the *past* window both ways, backward to the oldest step, so that at the last output this half has read one step only: `h_n` is taken instead.
 #
@@ -475,7 +475,7 @@ from a1.records import train_once
 from a1.compute import compute_once
 
 # %% [markdown]
-# ### 2.2 Training and tuning <a id="III.2.2"></a>
+# ### 2.2 Training and tuning <a id="iii-2-2"></a>
 #
 # **Loss.** The Huber loss, squared below 1 kW and absolute above, between squared error (what R2 counts, ruled by bursts) and absolute error (whose best forecast is the median, which ignores bursts). Curves and early stopping use squared error. **Optimizer.** AdamW with one cycle of the rate; gradients clipped to
 # norm 1, as a recurrence multiplies them. An epoch is a fresh draw of windows, not a pass.
@@ -667,7 +667,7 @@ facts |= {"runs": " ".join(str(path.relative_to(RUNS).with_suffix("")) for path 
 facts |= {"final.run": str(final["path"].relative_to(RUNS).with_suffix(""))}
 
 # %% [markdown]
-# ### 2.3 Saving the weights <a id="III.2.3"></a>
+# ### 2.3 Saving the weights <a id="iii-2-3"></a>
 #
 # The best epoch's weights as a float16 state dict, read back into a fresh network that must reproduce the test R2.
 
@@ -688,7 +688,7 @@ assert abs(again - final["metrics"]["test_r2"]) < 1e-3, "these are not that run'
 # %% [markdown]
 # ## 3. Evaluation
 #
-# ### 3.1 Training, validation and test loss <a id="III.3.1"></a>
+# ### 3.1 Training, validation and test loss <a id="iii-3-1"></a>
 #
 # R2, the share of the variance that is explained, stands for the accuracy of a classifier.
 
@@ -718,7 +718,7 @@ facts = {
 facts |= {f"final.{key}": value for key, value in final["metrics"].items()}
 
 # %% [markdown]
-# ### 3.2 Against simpler forecasts <a id="III.3.2"></a>
+# ### 3.2 Against simpler forecasts <a id="iii-3-2"></a>
 #
 # **Naive**: the last five minutes (persistence), the last minute, this time a day and a week ago. **Ridge** and **boosted trees** see all {{n_drawn:,}} training windows, laid out as a table.
 #
@@ -838,7 +838,7 @@ derived = {
 }
 
 # %% [markdown]
-# #### The required score <a id="III.bar"></a>
+# #### The required score <a id="iii-bar"></a>
 
 # %%
 r2 = compared.loc[["persistence", best_name], "test R2"].rename({best_name: "network"})
@@ -848,7 +848,7 @@ pd.concat([pd.Series({"required": 0.75}), r2]).round(3).to_frame("test R2").T
 # The network clears the bar, and so does persistence, which is why this notebook measures itself against something else.
 
 # %% [markdown]
-# ### 3.3 Plots <a id="III.3.3"></a>
+# ### 3.3 Plots <a id="iii-3-3"></a>
 #
 # #### Loss curves, and TensorBoard
 #
@@ -927,7 +927,7 @@ for name, key in short_names.items():
 # **Figure {{fig:hours}}.** Test forecasts over twelve hours, step by step: of all half-days from noon to midnight the one with the median error of the last minute, and the one with the largest. Plateaus are followed, most rises missed for one step.
 
 # %% [markdown]
-# ### 3.4 Discussion <a id="III.3.4"></a>
+# ### 3.4 Discussion <a id="iii-3-4"></a>
 #
 # #### Where the errors are
 

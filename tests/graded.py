@@ -35,17 +35,17 @@ SOURCE = r'''
 #
 # All but {{gap:.1%}} of them are round.
 #
-# ## In short <a id="I.bar"></a>
+# ## In short <a id="i-bar"></a>
 #
 # The area is {{circle.test_acc:.1%}}; the proof stands in
 # [Part V](part_v/a1_part_5.pdf), data in [a folder](data/README.md).
 #
 # | the assignment asks for | here | shown in |
 # |---|---|---|
-# | more than half | [above](#I.bar) | Table {{tab:measures}} |
-# | 1 to measure | [1](#I.1) | Table {{tab:measures}} |
-# | 2 to draw | [2 (a)](#I.2a), [2 (b)](#I.2b) | Figures {{fig:circle}}, {{fig:vectors}} |
-# | 3 to save, 4 to argue | [3](#I.3), [4](#I.4) | |
+# | more than half | [above](#i-bar) | Table {{tab:measures}} |
+# | 1 to measure | [1](#i-1) | Table {{tab:measures}} |
+# | 2 to draw | [2 (a)](#i-2a), [2 (b)](#i-2b) | Figures {{fig:circle}}, {{fig:vectors}} |
+# | 3 to save, 4 to argue | [3](#i-3), [4](#i-4) | |
 
 # %%
 def save_weights(name):
@@ -53,7 +53,7 @@ def save_weights(name):
     print("saved", name)
 
 # %% [markdown]
-# ## 1. Measuring <a id="I.1"></a>
+# ## 1. Measuring <a id="i-1"></a>
 #
 # A circle is measured by its radius, and every other length follows from that one number.
 
@@ -72,7 +72,7 @@ derived = {"gap": "1 - circle.test_acc"}
 #
 # ## 2. Drawing
 #
-# ### 2 (a), (b) Pictures <a id="I.2a"></a><a id="I.2b"></a>
+# ### 2 (a), (b) Pictures <a id="i-2a"></a><a id="i-2b"></a>
 
 # %%
 draw_png()
@@ -87,17 +87,17 @@ draw_svg()
 # %% [markdown]
 # **Figure {{fig:vectors}}.** The same in vectors.
 #
-# ### 4 Theory <a id="I.4"></a>
+# ### 4 Theory <a id="i-4"></a>
 #
 # Among all closed curves of one length the circle encloses the largest area. Whoever doubts that may shrink a ring
 # of soap film around a loop of thread: the film pulls the thread into a circle, because that leaves the film least.
 #
 # $$\begin{aligned} A &= \int_0^{2\pi} \tfrac{1}{2} r^2 \,\mathrm{d}\varphi \\ &= \pi r^2 \end{aligned}$$
 #
-# As in [Part II](a1_part_2.ipynb), and at [the source](https://example.org/circles). See [1](#I.1).
+# As in [Part II](a1_part_2.ipynb), and at [the source](https://example.org/circles). See [1](#i-1).
 
 # %% [markdown]
-# ## 3. Saving <a id="I.3"></a>
+# ## 3. Saving <a id="i-3"></a>
 
 # %%
 save_weights("a1_part1_circle.pt")

@@ -28,7 +28,7 @@ def test_each_measure_is_that_of_the_reader():
     )
     table = "\n\n| a table | of words |\n|---|---|\n| not | counted |\n"
     notebook = notebook_of(
-        MARKDOWN("# Title of four words" + table + "| [1](#I.1) | the map |"),
+        MARKDOWN("# Title of four words" + table + "| [1](#i-1) | the map |"),
         CODE("import os\n\n\n# why\nx = 1"),
         CODE("plot()", outputs=[PICTURE]),
         MARKDOWN("**Figure 1.1.** It says this.\nAnd that, of $x$.\n\nFive more words stand here."),

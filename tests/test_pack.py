@@ -590,14 +590,14 @@ def test_items_without_heading_figure_or_table_are_a_warning(project, own):
     def forget(notebook):
         for cell in notebook.cells:
             cell.source = cell.source.replace("## 1. Measuring", "## Measuring")
-            cell.source = cell.source.replace(' <a id="I.1"></a>', "")
+            cell.source = cell.source.replace(' <a id="i-1"></a>', "")
         cell_with(notebook, "draw_svg()").outputs = []
 
     change_own(own, forget)
     _, found = pack.pack("final", ["alice"], root=project, folder=own)
     lines = [line for line in found.warnings if line.startswith("Copy of a1_part_1.ipynb")]
     assert any(
-        'no heading for 1: "Measure circles' in line and '<a id="I.1">' in line for line in lines
+        'no heading for 1: "Measure circles' in line and '<a id="i-1">' in line for line in lines
     )
     assert any("I.2b: no svg" in line for line in lines)
 
@@ -605,7 +605,7 @@ def test_items_without_heading_figure_or_table_are_a_warning(project, own):
 def test_a_heading_that_shows_the_number_needs_no_anchor(project, own):
     def forget(notebook):
         for cell in notebook.cells:
-            cell.source = cell.source.replace(' <a id="I.1"></a>', "")
+            cell.source = cell.source.replace(' <a id="i-1"></a>', "")
 
     change_own(own, forget)
     _, found = pack.pack("final", ["alice"], root=project, folder=own)

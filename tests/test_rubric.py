@@ -76,14 +76,15 @@ SPOILED = {
     "an error": ("measure()", with_error, ["I.1: a code cell ends in an error", "I.1: no executed code"]),
     "an emptied analysis": ("Of all circles", replacing(ANALYSIS, ""), ["I.1: its prose has 21 words", "I.1: the prose says ''"]),
     "a changed number": ("Of all circles", replacing("98.8%", "99.9%"), ["I.1: the prose says 'Of all circles that were drawn on the board, 99.9%"]),
-    "a lost heading": ("### 2 (a)", replacing('<a id="I.2a"></a>', ""), ["I.2a: no heading names it", "a link to #I.2a leads nowhere"]),
-    "an item of another part": ("### 2 (a)", replacing("I.2a", "II.1"), ["a heading names II.1, which is no item of this part", "I.2a: no heading names it"]),
-    "an item twice": ("### 2 (a)", replacing("I.2b", 'I.2b"></a><a id="I.3'), ["I.3: two headings name it"]),
-    "a mark in the text": ("### 2 (a)", replacing("Pictures", 'Pictures\n\nHere. <a id="I.2a"></a>'), ["a rubric mark stands outside of a heading"]),
+    "a lost heading": ("### 2 (a)", replacing('<a id="i-2a"></a>', ""), ["I.2a: no heading names it", "a link to #i-2a leads nowhere"]),
+    "an item of another part": ("### 2 (a)", replacing("i-2a", "ii-1"), ["a heading names II.1, which is no item of this part", "I.2a: no heading names it"]),
+    "an item twice": ("### 2 (a)", replacing("i-2b", 'i-2b"></a><a id="i-3'), ["I.3: two headings name it"]),
+    "a mark in the text": ("### 2 (a)", replacing("Pictures", 'Pictures\n\nHere. <a id="i-2a"></a>'), ["a rubric mark stands outside of a heading"]),
     "a number that is not shown": ("### 2 (a)", replacing("2 (a)", "2.1 (a)"), ["I.2a: its heading does not show the handout's number, 2 (a)", "I.2b: its heading does not show"]),
     "a letter that is not shown": ("### 2 (a)", replacing("(a), (b)", "(b)"), ["I.2a: its heading does not show the handout's number, 2 (a)"]),
-    "an item that the map leaves out": ("# Part I", replacing("[3](#I.3)", "3"), ["I.3: the map does not link to it"]),
-    "a link that leads nowhere": ("# Part I", replacing("(#I.3)", "(#3.-Saving)"), ["I.3: the map does not link to it", "a link to #3.-Saving leads nowhere"]),
+    "an item that the map leaves out": ("# Part I", replacing("[3](#i-3)", "3"), ["I.3: the map does not link to it"]),
+    "a link that leads nowhere": ("# Part I", replacing("(#i-3)", "(#3.-Saving)"), ["I.3: the map does not link to it", "a link to #3.-Saving leads nowhere"]),
+    "a link that VS Code rewrites": ("# Part I", replacing("[3](#i-3)", '[3](#i-3), [aims](#Our.aims)<a id="Our.aims"></a>'), ["VS Code cannot follow a link to #Our.aims"]),
 }  # fmt: skip
 
 

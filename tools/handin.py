@@ -116,7 +116,7 @@ def item_remarks(cells, items):
             number = number or (numbered[1] if numbered else name)
             remarks.append(
                 f'no heading for {number}: "{item["text"][:60]}...": write '
-                f'`### {number} ... <a id="{name}"></a>` above your answer'
+                f'`### {number} ... <a id="{rubric.anchor_of(name)}"></a>` above your answer'
             )
             continue
         named = rubric.WEIGHTS.findall(code_and_prints(section.code))

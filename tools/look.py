@@ -48,7 +48,7 @@ DISTANCES = """
         if (part.classList.contains(kind) && !(kind in below)) below[kind] = top(part) - top(heading);
     }
     if (level(heading) < 9)
-      heading.querySelectorAll('.item').forEach(item => { found[item.id] = below; });
+      heading.querySelectorAll('.item').forEach(item => { found[item.textContent] = below; });
   });
   return found;
 })()

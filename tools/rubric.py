@@ -26,7 +26,7 @@ from tools.prose import PLACEHOLDER, number_captions, read_results, render  # no
 MIN_WORDS = 30
 HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
 ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
-ITEM = re.compile(r"[IVXBT]+\.\w[\w.]*")  # what an item's id looks like
+MARK = re.compile(r"[ivxbt]+(?:-\w+)+")  # what an item's anchor looks like
 NUMBERED = re.compile(
     r"[IVXBT]+\.(\d+(?:\.\d+)*)([a-z]?)\d*"
 )  # handout's number and letter of an id
@@ -81,15 +81,23 @@ def read_rubric(root=ROOT):
     return yaml.safe_load((Path(root) / "rubric.yml").read_text(encoding="utf-8"))
 
 
+def anchor_of(item):
+    """Anchor of an item's id: small letters and hyphens, as VS Code rewrites every link within a
+    notebook ("#I.2.5b" to "#i25b"), and then finds nothing else.
+    """
+    return item.lower().replace(".", "-")
+
+
 def ids_in(heading):
-    """Item ids of a heading: `<a id="I.2.5b"></a>`."""
-    return list(filter(ITEM.fullmatch, ANCHOR.findall(heading)))
+    """Item ids of a heading: I.2.5b of `<a id="i-2-5b"></a>`."""
+    marks = (mark.split("-") for mark in filter(MARK.fullmatch, ANCHOR.findall(heading)))
+    return [".".join([part.upper(), *numbers]) for part, *numbers in marks]
 
 
 def without_marks(heading):
     """A heading's text without its item ids; other anchors stay."""
     return ANCHOR.sub(
-        lambda anchor: "" if ITEM.fullmatch(anchor[1]) else anchor[0], heading
+        lambda anchor: "" if MARK.fullmatch(anchor[1]) else anchor[0], heading
     ).strip()
 
 
@@ -339,13 +347,18 @@ def check_anchors(coverage, cells, found):
                 )
     linked = map_links(cells)
     for name, gaps in coverage.gaps.items():
-        if name not in linked:
+        if anchor_of(name) not in linked:
             gaps.append(
-                f"the map does not link to it: a table above the first answer with [...](#{name})"
+                f"the map does not link to it: a table above the first answer with [...](#{anchor_of(name)})"
             )
     texts = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    lost = [name for name in LINK.findall(texts) if name not in ANCHOR.findall(texts)]
-    coverage.faults += [f"a link to #{name} leads nowhere" for name in dict.fromkeys(lost)]
+    for name in dict.fromkeys(LINK.findall(texts)):
+        if name not in ANCHOR.findall(texts):
+            coverage.faults.append(f"a link to #{name} leads nowhere")
+        elif not re.fullmatch(r"[a-z\d_-]+", name):
+            coverage.faults.append(
+                f"VS Code cannot follow a link to #{name}: small letters, digits and hyphens only"
+            )
 
 
 def check_notebook(coverage, items, root):

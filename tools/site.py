@@ -35,6 +35,7 @@ STYLE = Path(__file__).with_name("site.css")
 LIGHT, DARK = HtmlFormatter(style="default"), HtmlFormatter(style="github-dark")
 LINK = re.compile(r"</?a\b[^>]*>")
 EXTERNAL = re.compile(r"[a-z]+:", re.IGNORECASE)
+ITEM = re.compile(r'<a class="item" id="(.*?)"[^>]*>(.*?)</a>')  # its anchor, its id
 LONG_CODE = 12  # lines of definitions; longer ones are shown on demand
 DEFINING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign)
 LONG_FORMULA = 16  # symbols that surely fit the width of a phone
@@ -119,7 +120,7 @@ class Renderer(IPythonRenderer):
             found = [set(self.items[item]["needs"]) for item in items if item in self.items]
             self.needs, self.level = set().union(*found), level
         marks = "".join(
-            f' <a class="item" id="{item}" href="index.html#{item}" title="{html.escape(self.items.get(item, {}).get("text", item))}">'
+            f' <a class="item" id="{rubric.anchor_of(item)}" href="index.html#{item}" title="{html.escape(self.items.get(item, {}).get("text", item))}">'
             f"{item}</a>"
             for item in items
         )
@@ -387,8 +388,7 @@ def write_pages(root, folder):
         else:
             bodies[page] = notebook_html(path, folder, links, items)
             anchors |= {
-                name: f"{page}#{name}"
-                for name in re.findall(r'class="item" id="(.*?)"', bodies[page].body)
+                name: f"{page}#{anchor}" for anchor, name in ITEM.findall(bodies[page].body)
             }
     bodies["index.html"] = index_html(root, parts, content, pages, anchors, links)
     menu = {"index.html": "Overview"} | {
