@@ -95,7 +95,7 @@ def test_claims_about_the_rates():
     gains = {name: accs.mean() - usual[name].mean() for name, accs in own.items()}
     assert gains["resnext"] > gains["resnet18"] > 0, "too low for both, more so for ResNeXt"
     lead = 100 * (own["resnext"].mean() - own["resnet18"].mean())
-    assert RESULTS["own.lead"] == pytest.approx(lead, abs=0.006)
+    assert RESULTS["best.lead"] == pytest.approx(lead, abs=0.006)
     same = {name: study(f"rates/{name}-0.1-zero") for name in own}
     for accs in (usual, same):
         lag = 100 * (accs["resnet18"].mean() - accs["resnext"].mean())
@@ -143,6 +143,8 @@ def test_claims_about_cardinality():
     x = np.repeat(np.log2(list(found)), 3)
     slope = linregress(x, 100 * np.concatenate(list(found.values())))
     assert slope.pvalue == pytest.approx(RESULTS["card.slope_p"], abs=1e-3) and slope.pvalue > 0.05
+    paired = ttest_rel(found[32], found[1]).pvalue
+    assert paired == pytest.approx(RESULTS["card.p"], abs=1e-3) and paired > 0.01, "weak"
     fits = {c: study(f"cardinality/{c}x{w}", "train_acc").mean() for c, w in CARDINALITIES.items()}
     assert fits[32] - fits[1] > found[32].mean() - found[1].mean() > 0, "training gains more"
     assert RESULTS["card.gap32"] > RESULTS["card.gap1"]
