@@ -34,6 +34,19 @@ def test_another_seed_of_vgg16c_is_half_a_point_better():
     assert again["recipe"] == first["recipe"] | {"seed": 1} and again["data"] == first["data"]
 
 
+def test_every_seed_of_resnet18_is_ahead_of_every_seed_of_vgg16c():
+    seeds = {"vgg16c": (0, 1), "resnet18": (0, 1, 2)}
+    runs = {name: [read(f"{name}/seed{k}") for k in of] for name, of in seeds.items()}
+    accs = {name: [run["metrics"]["test_acc"] for run in of] for name, of in runs.items()}
+    for name, of in accs.items():
+        assert PART_1[f"{name}.mean_test_acc"] == pytest.approx(np.mean(of), abs=1e-4)
+        assert PART_1[f"{name}.sd_test_acc"] == pytest.approx(np.std(of, ddof=1), abs=1e-4)
+        for k, run in enumerate(runs[name]):
+            assert run["recipe"] == runs[name][0]["recipe"] | {"seed": k}
+            assert run["data"] == runs[name][0]["data"]
+    assert min(accs["resnet18"]) > max(accs["vgg16c"])
+
+
 def test_every_final_run_is_reported():
     results = [json.loads(path.read_text()) for path in ROOT.glob("results/*.json")]
     final = {path.parent.name for path in ROOT.glob("runs/*/*.npz")}
