@@ -888,7 +888,7 @@ table.assign(test_acc=[a.mean(), b.mean()], without_near_copies=[a[kept].mean(),
 # %% [markdown]
 # The networks face the same photos, so the test that counts is the paired one: on {{only_one}} photos exactly one is right, and on {{only_resnet}} of these it is ResNet-18 (McNemar's exact
 # test, p = {{mcnemar_p:.1e}}). ResNet-18 costs less, too: a third of the parameters, {{work:.0%}} of the
-# multiply-adds. Without the near copies of 1.4 the accuracies hardly change. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes. That is the lead of *these two* trained networks. Test accuracy with other seeds:
+# multiply-adds. Without the near copies of 1.4 the accuracies hardly change. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes. All this is about *these two* trained networks; test accuracy with other seeds:
 
 # %% tags=["facts"]
 facts = {"only_vgg": only_vgg, "only_resnet": only_resnet, "both_wrong": both, "mcnemar_p": float(f"{p:.1e}")}
@@ -906,7 +906,7 @@ accs.T.assign(mean=accs.mean(), sd=accs.std()).round(4).astype(object).fillna(""
 
 # %% tags=["facts"]
 facts = {}
-for (name, of), key in zip(seeds.items(), final):
+for name, key in zip(seeds, final):
     found = accs[name].dropna().round(4)
     facts |= {f"{key}.seed{k}": float(acc) for k, acc in enumerate(found)}
     facts |= {f"{key}.mean_test_acc": round(float(accs[name].mean()), 4)}
@@ -920,7 +920,7 @@ derived = {
 }
 
 # %% [markdown]
-# Three seeds of ResNet-18 average {{resnet18.mean_test_acc:.1%}} (standard deviation {{resnet18.sd_test_acc:.2%}}), two of VGG-16C {{vgg16c.mean_test_acc:.1%}}: {{seeds.lead:.1f}} points apart. The worst ResNet-18 is {{seeds.nearest:.1f}} points ahead of the better VGG-16C, so the seed does not explain the lead either.
+# Three seeds of ResNet-18 average {{resnet18.mean_test_acc:.1%}} (standard deviation {{resnet18.sd_test_acc:.2%}}), two of VGG-16C {{vgg16c.mean_test_acc:.1%}}: {{seeds.lead:.1f}} points apart, less than the pair above. The worst ResNet-18 is {{seeds.nearest:.1f}} points ahead of the better VGG-16C, so the seed explains part of that pair's lead, not all.
 #
 # ### 3.6 Saving the weights <a id="i-3-6"></a>
 
