@@ -121,4 +121,6 @@ def test_claims_of_part_4_about_the_test_part():
         assert R[f"improved.{way}"] < R[f"baseline.{way}"], "crossed less often both ways"
     losses = [[e["val_loss"] for e in read(R[f"{m}.run"])["history"]] for m in MODELS]
     assert [int(np.argmin(of)) + 1 for of in losses] == [3, 6], "where they turn upwards"
-    assert losses[0][-1] - min(losses[0]) > 2 * (losses[1][-1] - min(losses[1])), "less than half as much"
+    assert losses[0][-1] - min(losses[0]) > 2 * (losses[1][-1] - min(losses[1])), (
+        "less than half as much"
+    )
