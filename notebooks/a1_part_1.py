@@ -842,8 +842,8 @@ plot_mistakes(images[split["test"]], y_test, resnet_probs, CLASSES)
 # %% [markdown]
 # **Figure {{fig:mistakes}}.** ResNet-18's surest mistakes, a column a kind.
 #
-# Ten of these 18 photos stand in Figure {{fig:vgg_mistakes}}, too: the field, the quiz show, the man eating, the market stall, the grey close-up. So much of what is hard lies in the photos. Among the new ones are a dog in a van,
-# a scene that speaks for the wrong class, and a truck in the snow taken for food, for which we see no reason.
+# Ten of these 18 photos stand in Figure {{fig:vgg_mistakes}}, too: much of what is hard lies in the photos. Among the new ones are a dog in a van
+# and a truck in the snow taken for food, for which we see no reason.
 
 # %% [markdown]
 # ### 3.5 (b) Both networks <a id="i-3-5b"></a>
@@ -863,7 +863,7 @@ pd.DataFrame({n: history["val_acc"].iloc[grown:] for n, history in late.items()}
 # %% [markdown]
 # **Figure {{fig:late}}.** The epochs at 64 pixels alone.
 #
-# At epoch 14 VGG-16C is ahead in validation ({{late.vgg14:.1%}} against {{late.resnet14:.1%}}). Afterwards, while the rate falls, ResNet-18 gains {{late.resnet_gain:.1f}} points and VGG-16C {{late.vgg_gain:.1f}}. In training ResNet-18 is ahead in all seven. Scored without VGG's dropout the order stays ({{resnet18.train_acc:.1%}} and {{vgg16c.train_acc:.1%}}).
+# At epoch 14 VGG-16C is ahead in validation ({{late.vgg14:.1%}} against {{late.resnet14:.1%}}). Afterwards, while the rate falls, ResNet-18 gains {{late.resnet_gain:.1f}} points and VGG-16C {{late.vgg_gain:.1f}}. In training ResNet-18 is ahead in all seven.
 
 # %% tags=["facts"]
 accs = {name: history["val_acc"].round(4).tolist() for name, history in late.items()}
@@ -886,9 +886,9 @@ kept = ~twins.numpy()
 table.assign(test_acc=[a.mean(), b.mean()], without_near_copies=[a[kept].mean(), b[kept].mean()])
 
 # %% [markdown]
-# The networks face the same photos, so the test that counts is the paired one: on {{only_one}} photos exactly one is right, and on {{only_resnet}} of these it is ResNet-18 (McNemar's exact
+# Both face the same photos, so the test is paired: on {{only_one}} exactly one is right, and on {{only_resnet}} of these it is ResNet-18 (McNemar's exact
 # test, p = {{mcnemar_p:.1e}}). ResNet-18 costs less, too: a third of the parameters, {{work:.0%}} of the
-# multiply-adds. Without the near copies of 1.4 the accuracies hardly change. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes. All this is about *these two* trained networks; test accuracy with other seeds:
+# multiply-adds. Without the near copies of 1.4 the accuracies hardly change. Both are wrong on {{both_wrong}} photos, {{shared:.0%}} of ResNet-18's mistakes. With other seeds:
 
 # %% tags=["facts"]
 facts = {"only_vgg": only_vgg, "only_resnet": only_resnet, "both_wrong": both, "mcnemar_p": float(f"{p:.1e}")}
@@ -920,7 +920,7 @@ derived = {
 }
 
 # %% [markdown]
-# Three seeds of ResNet-18 average {{resnet18.mean_test_acc:.1%}} (standard deviation {{resnet18.sd_test_acc:.2%}}), two of VGG-16C {{vgg16c.mean_test_acc:.1%}}: {{seeds.lead:.1f}} points apart, less than the pair above. The worst ResNet-18 is {{seeds.nearest:.1f}} points ahead of the better VGG-16C, so the seed explains part of that pair's lead, not all.
+# Three seeds of ResNet-18 average {{resnet18.mean_test_acc:.1%}} (standard deviation {{resnet18.sd_test_acc:.2%}}), two of VGG-16C {{vgg16c.mean_test_acc:.1%}}: {{seeds.lead:.1f}} points apart, less than the pair above; the worst ResNet-18 is {{seeds.nearest:.1f}} ahead of the better VGG-16C. The seed explains part of the lead, not all.
 #
 # ### 3.6 Saving the weights <a id="i-3-6"></a>
 
@@ -936,13 +936,13 @@ _ = release(resnet, make_resnet, data, "a1_part1_resnet18.pt")
 # one: depth with small filters buys a more discriminative function for less.
 #
 # **The price of depth.** The gradient at an early layer is a product of Jacobians, $\frac{\partial L}{\partial x_l} = \frac{\partial L}{\partial x_L}\,\frac{\partial x_L}{\partial x_{L-1}}\cdots\frac{\partial x_{l+1}}{\partial x_l}$. If most factors
-# shrink a vector it vanishes, if most stretch it, it explodes. Figure {{fig:init}} is the forward half of the same product. He's initialisation sets the factors to one, but only at the start.
+# shrink a vector it vanishes, if most stretch it, it explodes. Figure {{fig:init}} is the forward half of the same product. He's initialisation sets the factors to one at the start.
 #
 # **ResNet.** A residual block computes $x_{l+1} = x_l + F(x_l)$ (before its last ReLU), so its Jacobian is $I + \partial F / \partial x_l$. Multiplied out, the product over blocks contains the identity: a
-# path for the gradient that bypasses every $F$.
+# path for the gradient past every $F$.
 #
-# **Identity mapping** is the other merit. A deeper plain network could copy a shallower one by letting its extra layers be the identity, yet He et al. saw deeper ones do *worse*, in training error too: solvers have
-# difficulty finding an identity among stacked nonlinear layers. With the shortcut it is the default, reached by $F = 0$ (the assertion in 3.1). They held vanishing gradients an unlikely cause, since their plain networks had batch norm:
+# **Identity mapping** is the other merit. A deeper plain network could copy a shallower one by letting its extra layers be the identity, yet He et al. saw deeper ones do *worse*, in training error too: an identity is hard to find
+# among stacked nonlinear layers. With the shortcut it is the default, reached by $F = 0$ (the assertion in 3.1). They held vanishing gradients an unlikely cause, since their plain networks had batch norm:
 # keeping gradients alive and making the identity easy are two different merits.
 
 # %% [markdown]
@@ -960,14 +960,14 @@ effect
 # | decision | VGG-16C | ResNet-18 |
 # |---|---|---|
 # | initialisation (2.2) | normal, Xavier, He: {{init.normal:.1%}}, {{init.xavier:.1%}}, {{init.he:.1%}} | He |
-# | learning rate | at full width 0.02: {{wide.sgd02:.1%}}, 0.05: {{wide.sgd05:.1%}}, 0.1: {{wide.sgd10:.1%}} in a short run (2.3) | trains at 0.1 |
+# | learning rate | at full width 0.02: {{wide.sgd02:.1%}}, 0.05: {{wide.sgd05:.1%}}, 0.1: {{wide.sgd10:.1%}} (2.3) | trains at 0.1 |
 # | optimizer at its own rate | AdamW {{opt.adamw:.1%}}, Adam {{opt.adam:.1%}}, SGD {{opt.sgd:.1%}}, RMSprop {{opt.rmsprop:.1%}} (2.3) | SGD |
 # | schedule (2.2) | plateau at 0.01, one cycle within noise; plateau, constant at 0.02 unreliable | one cycle |
 # | augmentation (2.4) | gap {{reg.none_gap:.1f}} to {{reg.augmentation_gap:.1f}} points; accuracy within noise | {{effect.off_gap:.1f}} to {{effect.on_gap:.1f}} points; {{effect.off:.1%}} to {{effect.on:.1%}} |
 # | decay, dropout, smoothing (2.4) | alone a point or two lost, near noise; all four {{reg.all_four:.1%}}, gap {{reg.all_four_gap:.1f}} | decay, smoothing used |
 #
 # **Optimisation decides whether a plain deep network learns at all**; of ResNet-18's none was varied here. **Regularisation decides how much is memorised.** Without augmentation ResNet-18 fits the
-# small training set to {{effect.off_train:.1%}}, decay and smoothing notwithstanding; with it, validation gains {{effect.gain:.1f}} points, with every seed and several times the spread, where VGG-16C's gain was lost in noise.
+# small training set to {{effect.off_train:.1%}}, decay and smoothing notwithstanding; with it, validation gains {{effect.gain:.1f}} points, several times the spread, where VGG-16C's was noise.
 
 # %% tags=["facts"]
 facts = {}
@@ -985,11 +985,10 @@ table = pd.DataFrame({NAMES[name]: run["metrics"] for name, run in final.items()
 table.filter(regex="acc|loss").assign(required=["> 75%", "> 80%"])
 
 # %% [markdown]
-# **Which.** The improved model, ResNet-18, beats the base model, VGG-16C, by {{lead:.1f}} points, outside the test part's noise (p = {{mcnemar_p:.1e}}, 3.5 (b)), with fewer mistakes of every pair of classes.
+# **Which.** The improved model, ResNet-18, beats the base model, VGG-16C, by {{lead:.1f}} points, outside the test part's noise (p = {{mcnemar_p:.1e}}, 3.5 (b)), with fewer mistakes of every kind.
 #
-# **Why.** Not because it overfits less: the gaps to the test part are {{vgg16c.gap43:.1f}} and {{resnet18.gap43:.1f}} points. *The lead is there on the training photos already.* So easier optimisation is the likelier reason, which is what residual
-# connections and batch norm are for: ResNet-18 trains at five times the rate. Which ingredient does it the two runs cannot tell: they differ in
-# shortcuts, batch norm, head, final resolution, dropout, initialisation and rate at once. Part II takes shortcuts and batch norm away one by one, in untrained networks.
+# **Why.** Not because it overfits less: the gaps to the test part are {{vgg16c.gap43:.1f}} and {{resnet18.gap43:.1f}} points. *The lead is there on the training photos already.* So easier optimisation is the likelier reason: ResNet-18 trains at five times the rate. Which ingredient does it the two runs cannot tell: they differ in
+# shortcuts, batch norm, head, final resolution, dropout, initialisation and rate at once. Part II takes some away.
 
 # %% tags=["facts"]
 facts = {}
@@ -1002,11 +1001,10 @@ derived = {
 # %% [markdown]
 # ### 4.4 Summary and recommendation <a id="i-4-4"></a>
 #
-# - **Summary.** From scratch on {{n_train:,}} small photos VGG-16C gets {{vgg16c.test_acc:.1%}} of the test photos right, ResNet-18 {{resnet18.test_acc:.1%}}. Both pass the bar by far.
-# - **Key differences.** ResNet-18 averages over positions where VGG has three linear layers, hence a third of the parameters: without their heads they have 11.2 and 10.0 million.
-# - **Advantages of residual connections seen here**, of the network as a whole: it trains at a rate that left VGG at chance, with fewer parameters and less work. A disadvantage: its accuracy swings while training and validation differ in resolution.
-# - **Recommendation.** ResNet-18 as configured here: 3x3 stem, one cycle up to 0.1 (the bonus on ResNeXt finds 0.2 better in a short study), all of 2.4's techniques but dropout, growing resolution. Next: {{both_wrong}} of ResNet-18's mistakes
-#   are VGG's, too; larger or more photos may help.
+# - **Summary.** From scratch on {{n_train:,}} photos VGG-16C gets {{vgg16c.test_acc:.1%}} of the test photos right, ResNet-18 {{resnet18.test_acc:.1%}}. Both pass the bar.
+# - **Key differences.** ResNet-18 averages over positions where VGG has three linear layers, hence a third of the parameters: heads aside they have 11.2 and 10.0 million.
+# - **Advantages of residual connections seen here**: it trains at a rate that left VGG at chance, with fewer parameters and less work. A disadvantage: its accuracy swings while training and validation differ in resolution.
+# - **Recommendation.** ResNet-18 as configured here: one cycle up to 0.1 (the bonus finds 0.2 better), all of 2.4 but dropout, growing resolution.
 
 # %% tags=["facts"]
 facts, derived = {}, {}
@@ -1017,16 +1015,15 @@ facts, derived = {}, {}
 # - K. Simonyan, A. Zisserman. *Very Deep Convolutional Networks for Large-Scale Image Recognition.* ICLR 2015. [arXiv:1409.1556](https://arxiv.org/abs/1409.1556)
 # - K. He, X. Zhang, S. Ren, J. Sun. *Deep Residual Learning for Image Recognition.* CVPR 2016. [arXiv:1512.03385](https://arxiv.org/abs/1512.03385); *Delving Deep into Rectifiers.* ICCV 2015. [arXiv:1502.01852](https://arxiv.org/abs/1502.01852) (initialisation)
 # - X. Glorot, Y. Bengio. *Understanding the Difficulty of Training Deep Feedforward Neural Networks.* AISTATS 2010.
-# - L. N. Smith, N. Topin. *Super-Convergence.* 2019. [arXiv:1708.07120](https://arxiv.org/abs/1708.07120) (one cycle). P. Goyal et al. *Accurate, Large Minibatch SGD.* 2017. [arXiv:1706.02677](https://arxiv.org/abs/1706.02677)
+# - L. N. Smith, N. Topin. *Super-Convergence.* 2019. [arXiv:1708.07120](https://arxiv.org/abs/1708.07120). P. Goyal et al. *Accurate, Large Minibatch SGD.* 2017. [arXiv:1706.02677](https://arxiv.org/abs/1706.02677)
 # - C. Szegedy et al. *Rethinking the Inception Architecture.* CVPR 2016. [arXiv:1512.00567](https://arxiv.org/abs/1512.00567) (label smoothing). N. Srivastava et al. *Dropout.* JMLR 15, 2014. S. Ioffe, C. Szegedy. *Batch Normalization.* ICML 2015.
-# - D. Kingma, J. Ba. *Adam.* ICLR 2015. I. Loshchilov, F. Hutter. *Decoupled Weight Decay Regularization.* ICLR 2019. T. Tieleman, G. Hinton. *RMSprop*, Coursera, 2012.
-# - E. B. Wilson, JASA 22, 1927. Q. McNemar, Psychometrika 12, 1947.
+# - D. Kingma, J. Ba. *Adam.* ICLR 2015. I. Loshchilov, F. Hutter. *Decoupled Weight Decay Regularization.* ICLR 2019. T. Tieleman, G. Hinton. *RMSprop*, Coursera, 2012. E. B. Wilson, JASA 22, 1927. Q. McNemar, Psychometrika 12, 1947.
 # - The course's CNN data set; the documentation of [PyTorch](https://docs.pytorch.org), [scikit-learn](https://scikit-learn.org), [pandas](https://pandas.pydata.org), [seaborn](https://seaborn.pydata.org), [torchinfo](https://github.com/TylerYep/torchinfo), [TensorBoard](https://www.tensorflow.org/tensorboard).
 #
 # ### Running it again
 #
 # `A1_PROFILE=full` is the reported experiment, hours on a CPU; `quick`, the default without a GPU, rehearses every line. Runs of the same recipe, data and code are read from `runs/`;
-# what you change is trained anew. (Eight steps cannot show everything, such as another patience of the plateau rule: then set `RETRAIN=1`.)
+# what you change is trained anew (what eight steps cannot show, such as another patience of the plateau rule, with `RETRAIN=1`).
 
 # %% tags=["reported"]
 REPORTED = {"vgg16c.test_acc": None, "resnet18.test_acc": None}
