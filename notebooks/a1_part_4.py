@@ -774,7 +774,7 @@ change.round(2).rename("points").to_frame().T
 # | averaged weights, n-gram scores, subwords or a sentiment lexicon beside the network, slower word vectors, words seen once unknown | no gain clear of chance |
 # | guessing masked words of all tweets outside validation and test before training (language-model pre-training), for as long as fifteen trainings take | with the other tweets' labels no gain; without them none that is clear of chance |
 # | a teacher (distillation): targets averaged with the probabilities of logistic regression, or of networks as well, fitted on the other folds of the training part | no gain in accuracy; macro-F1 of seven epochs `0.748` instead of `0.755` (validation, three seeds) |
-# | class weights, wider layers, dropout of 0.4, two epochs of other tweets, contractions started from whole words' vectors, a GRU for seven epochs | none better on validation, three seeds |
+# | class weights, wider layers, dropout of 0.4, two epochs of other tweets, contractions started from whole words' vectors, a GRU for seven epochs | no gain clear of chance on validation, three seeds |
 
 # %% tags=["facts"]
 facts = {f"without.{name.replace('-', '_')}": round(float(gap), 2) for name, gap in change.items()}
