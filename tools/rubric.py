@@ -355,7 +355,7 @@ def check_anchors(coverage, cells, found):
     for name in dict.fromkeys(LINK.findall(texts)):
         if name not in ANCHOR.findall(texts):
             coverage.faults.append(f"a link to #{name} leads nowhere")
-        elif not re.fullmatch(r"[a-z\d_-]+", name):
+        elif not re.fullmatch(r"[a-z\d-]+", name):
             coverage.faults.append(
                 f"VS Code cannot follow a link to #{name}: small letters, digits and hyphens only"
             )
