@@ -108,7 +108,7 @@ def test_kept_probabilities_give_the_recorded_accuracy(photos):
 @pytest.mark.parametrize(
     "name, run",
     [
-        ("a1_part1_vgg16c_seed1.pt", "vgg16c/seed1"),
+        ("a1_part1_vgg16c.pt", "vgg16c/seed1"),
         ("a1_part1_resnet18.pt", "resnet18/seed0"),
         ("a1_bonus_resnext.pt", "resnext/seed0"),
     ],
