@@ -904,11 +904,13 @@ for key in final:
     facts |= {f"{key}.mean_test_acc": round(float(accs[NAMES[key]].mean()), 4)}
     facts |= {f"{key}.sd_test_acc": round(float(accs[NAMES[key]].std()), 4)}
 facts["runs"] = " ".join(f"{key}/seed{k}" for key in final for k in SEEDS)
-facts |= {"seeds.least": float(f"{100 * ci.low:.2f}"), "seeds.most": float(f"{100 * ci.high:.2f}")}
+facts |= {"seeds.low": float(f"{ci.low:.4f}"), "seeds.high": float(f"{ci.high:.4f}")}
 facts |= {"resnet18.lowest": float(accs["ResNet-18"].min().round(4))}
 facts |= {"vgg16c.highest": float(accs["VGG-16C"].max().round(4))}
 derived = {
     "seeds.lead": "100 * (resnet18.mean_test_acc - vgg16c.mean_test_acc)",
+    "seeds.least": "100 * seeds.low",
+    "seeds.most": "100 * seeds.high",
     "seeds.nearest": "100 * (resnet18.lowest - vgg16c.highest)",
 }
 
