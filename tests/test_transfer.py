@@ -58,6 +58,20 @@ def test_new_head_has_an_output_for_each_class(name):
     assert not any("classifier" in key for key in net.state_dict()), "the old head is gone"
 
 
+def test_evaluation_averages_over_the_mirror_image_and_training_does_not():
+    torch.manual_seed(0)
+    net = TransferNet("squeezenet1_1", 4, pretrained=False, dropout=0, mirror=True)
+    plain = TransferNet("squeezenet1_1", 4, pretrained=False, dropout=0)
+    plain.load_state_dict(net.state_dict())
+    x, both = torch.rand(2, 3, 40, 56), (net.eval(), plain.eval())
+    assert not torch.allclose(plain(x), plain(x.flip(3)), atol=1e-5), "a photo has a left side"
+    mean = (plain(x) + plain(x.flip(3))) / 2
+    assert torch.allclose(net(x), mean, atol=1e-6) and torch.equal(net(x), net(x.flip(3)))
+    for network in both:
+        network.train()
+    assert torch.equal(net(x), plain(x))
+
+
 def test_each_body_sees_pixels_as_in_its_own_training():
     x, seen = torch.rand(1, 3, 32, 32), {}
     for name in WIDTHS:
@@ -249,7 +263,9 @@ def test_drawn_photos_make_two_steps_an_epoch():
     assert isinstance(tiny, FoodPhotos) and tiny.x["train"].device.type == "cpu"
 
 
-@pytest.mark.parametrize("change", [{}, {"pretrained": False}, {"dropout": 0.9}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{}, {"pretrained": False}, {"dropout": 0.9}, {"mirror": True}], ids=str
+)
 def test_a_record_belongs_to_its_weights_and_network(change, by_share):
     """Needs the ImageNet weights with which the record was made."""
     if not (Path(os.environ.get("A1_PRETRAINED", "data/pretrained")) / "squeezenet1_1.pt").exists():

@@ -34,9 +34,9 @@ MODELS = {
     "tfidf_svm": "TF-IDF, linear SVM",
     "improved": "three bidirectional LSTM layers on GloVe, seed best on validation",
     "resnext": "ResNeXt from Part I's ResNet-18",
-    "squeezenet1_1": "SqueezeNet, fine-tuned",
-    "mobilenet_v2": "MobileNetV2, fine-tuned",
-    "efficientnet_lite0": "EfficientNet-Lite0, fine-tuned",
+    "squeezenet1_1": "SqueezeNet, fine-tuned, seed best on validation",
+    "mobilenet_v2": "MobileNetV2, fine-tuned, seed best on validation",
+    "efficientnet_lite0": "EfficientNet-Lite0, fine-tuned, seed best on validation",
 }
 COLUMNS = {
     "test_acc": ("test accuracy", "{:.2%}"),

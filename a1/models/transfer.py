@@ -39,9 +39,10 @@ class TransferNet(nn.Module):
     """A pre-trained body and a new head: [B, 3, S, S], pixels from 0 to 1 -> logits [B, classes].
 
     The body learns at `share` of the learning rate; at 0 it is frozen, batch-norm statistics too.
+    With `mirror`, evaluation takes the mean of the features of a photo and of its mirror image.
     """
 
-    def __init__(self, name, num_classes, share=1.0, pretrained=True, dropout=0.2):
+    def __init__(self, name, num_classes, share=1.0, pretrained=True, dropout=0.2, mirror=False):
         super().__init__()
         self.body = load_body(name, pretrained)
         width = self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
@@ -49,7 +50,7 @@ class TransferNet(nn.Module):
         pixels = HALF if name.startswith("efficientnet") else IMAGENET
         for key, values in zip(("mean", "std"), pixels):
             self.register_buffer(key, torch.tensor(values).view(3, 1, 1), persistent=False)
-        self.share = share
+        self.share, self.mirror = share, mirror
         for parameter in self.body.parameters():
             parameter.share, parameter.requires_grad = share, share > 0
 
@@ -59,7 +60,9 @@ class TransferNet(nn.Module):
         return self
 
     def forward(self, x):
-        return self.head(self.body((x - self.mean) / self.std).mean(dim=(2, 3)))
+        views = [x, x.flip(3)] if self.mirror and not self.training else [x]
+        features = [self.body((view - self.mean) / self.std).mean(dim=(2, 3)) for view in views]
+        return self.head(sum(features) / len(features))
 
 
 def adamw_by_share(params, lr, weight_decay):
