@@ -2,7 +2,7 @@
 # # Bonus. Transfer learning on photos of food
 #
 # EfficientNet-Lite0, pre-trained on ImageNet and fine-tuned on {{n_train:,}} photos, names the dish on {{efficientnet_lite0.mean:.1%}} of {{n_test:,}} test photos, MobileNetV2 on {{mobilenet_v2.mean:.1%}}, SqueezeNet on {{squeezenet1_1.mean:.1%}}: the order of their published ImageNet
-# accuracies, and of new heads on the frozen networks. Lite0's three seeds averaged are right on {{avg_own.acc:.1%}}. Pre-training decides: after the same short training Lite0 reaches {{worth.tuned:.1%}} of validation photos from ImageNet's weights and {{worth.random:.1%}} from random ones.
+# accuracies, its lower step within chance, and of new heads on the frozen networks. Lite0's three seeds averaged are right on {{avg_own.acc:.1%}}. Pre-training decides: after the same short training Lite0 reaches {{worth.tuned:.1%}} of validation photos from ImageNet's weights and {{worth.random:.1%}} from random ones.
 #
 # | model | seeds | test, mean over them | the seed best on validation, 95% interval | macro-F1 | parameters |
 # |---|---|---|---|---|---|
