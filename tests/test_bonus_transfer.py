@@ -37,14 +37,18 @@ def probs(run):
 @pytest.mark.parametrize("model", MODELS)
 def test_reported_metrics_are_those_of_the_records(model):
     metrics = read(RESULTS[f"{model}.run"])["metrics"]
-    reported = {name: RESULTS[f"{model}.{name}"] for name in metrics}
-    assert reported == pytest.approx(metrics, abs=1e-3), "two answers may tie in float16"
+    for name, value in metrics.items():  # two answers may tie in float16
+        tolerance = 1e-3 if name in ("test_acc", "test_macro_f1") else 0
+        assert RESULTS[f"{model}.{name}"] == pytest.approx(value, rel=0, abs=tolerance), name
     found = [record["metrics"] for record in records(model)]
     assert len(found) == RESULTS[f"{model}.seeds"]
     assert metrics["val_acc"] == max(m["val_acc"] for m in found), "chosen on validation"
-    for key, part in (("mean", "test"), ("mean_val", "val"), ("mean_train", "train")):
-        mean = np.mean([m[f"{part}_acc"] for m in found])
-        assert mean == pytest.approx(RESULTS.get(f"{model}.{key}", mean), abs=1e-4)
+    means = {"mean": "test_acc", "mean_val": "val_acc", "mean_train": "train_acc"}
+    if model == "mobilenet_v2":
+        del means["mean_train"]  # not cited
+    for key, name in means.items():
+        mean = np.mean([m[name] for m in found])
+        assert mean == pytest.approx(RESULTS[f"{model}.{key}"], abs=1e-4)
 
 
 def compared():
@@ -63,8 +67,8 @@ def test_order_of_the_networks():
     accs = {m: [record["metrics"] for record in records(m)] for m in MODELS}
     assert all(m["test_acc"] > m["val_acc"] for found in accs.values() for m in found)
     tests = {model: [m["test_acc"] for m in found] for model, found in accs.items()}
-    lite, *others = (tests.pop("efficientnet_lite0"), *tests.values())
-    assert min(lite) > max(map(max, others)), "each seed is ahead of every other network"
+    lite = tests.pop("efficientnet_lite0")
+    assert min(lite) > max(map(max, tests.values())), "each seed is ahead of every other network"
     assert 3 * RESULTS["lead.p"] < 0.05, "beyond chance"
     assert 3 * RESULTS["lower.p"] > 0.05, "MobileNetV2's lead over SqueezeNet is not"
 
@@ -84,9 +88,8 @@ def test_averages():
     assert RESULTS["avg_own.acc"] > RESULTS["avg_one.acc"] > RESULTS["avg_all.acc"]
     runs = RESULTS["runs"].split()
     assert len(runs) == sum(RESULTS[f"{model}.seeds"] for model in MODELS)
-    mean, best = (np.mean([probs(r) for r in found], 0) for found in (runs, runs[-3:-2]))
+    mean, best = np.mean([probs(run) for run in runs], 0), probs(RESULTS["efficientnet_lite0.run"])
     assert mean.shape == (1250, 10) and np.allclose(mean.sum(1), 1, atol=1e-2)
-    assert RESULTS["efficientnet_lite0.run"] == runs[-3]
     moved = (mean.argmax(1) != best.argmax(1)).sum()
     assert moved >= rows["all"]["gained"] + rows["all"]["lost"]
 
