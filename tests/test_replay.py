@@ -21,6 +21,7 @@ from tools.replay import WITHIN, agree, elsewhere, replay, rescored
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(path.relative_to(ROOT) for path in (ROOT / "runs").glob("**/*.json"))
 MODELS = {"resnet18": ResNet18, "vgg16c": VGG16C, "resnext": ResNeXt}  # by the record's folder
+MODELS["resnext50"] = partial(ResNeXt, (3, 4, 6, 3), 256)
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
 
 
