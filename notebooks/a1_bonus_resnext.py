@@ -105,7 +105,6 @@ from a1.models.resnext import ResNeXtBlock
 # %%
 block = ResNeXtBlock(192, 192, cardinality=32, width=4)
 convs = [conv.weight.numel() for conv in (block.conv1, block.conv2, block.conv3)]
-assert sum(convs) == 2 * 192 * 128 + 9 * 128**2 // 32
 print(f"D = 192, 32 paths of 4 channels: {convs}, {sum(convs):,} weights")
 
 # %% [markdown]
@@ -468,12 +467,11 @@ pd.concat({NAMES[name]: metrics_table(record) for name, record in final.items()}
 # ### 3 (b) Why the results differ <a id="bx-3b"></a>
 #
 # What the paper would lead one to expect: at equal cost 32 paths leave room for more channels (128 instead of 62 in the first stage), so the 1x1 convolutions choose among more of what was found, while each 3x3 filter
-# looks at few. ResNeXt should win where there is more to represent than dense filters hold. Three things are measured: the paths, their grouped computation, and the blocks around them.
+# looks at few. ResNeXt should win where there is more to represent than dense filters hold.
 #
 # #### Cardinality, at equal multiply-adds
 #
-# ResNeXt with 72 channels in the first stage, Part I's study photos (800 a class, 32 pixels), ten epochs, three seeds. From 1 to 32 paths their width shrinks so that the multiply-adds stay. All with the usual start and
-# at 0.1, which 2.1 shows to be low.
+# ResNeXt with 72 channels in the first stage, Part I's study photos (800 a class, 32 pixels), ten epochs at 0.1, three seeds. From 1 to 32 paths their width shrinks so that the multiply-adds stay.
 
 # %%
 WIDTHS = {1: 45, 2: 30, 4: 19, 8: 12, 16: 7, 32: 4} if FULL else {1: 45, 32: 4}
@@ -493,6 +491,7 @@ curves = curves.melt("cardinality", ["validation", "training"], "part", "accurac
 options = {"style": "part", "errorbar": ("pi", 100), "color": COLORS["resnext"]}
 plt.figure(figsize=(6.5, 2.4))
 sns.lineplot(curves.astype({"cardinality": str}), x="cardinality", y="accuracy", **options)
+plt.show()
 slope = linregress(np.log2(runs["cardinality"]), 100 * runs["val_acc"])
 p = ttest_rel(*(runs.loc[runs["cardinality"] == c, "val_acc"] for c in (32, 1))).pvalue
 print(f"32 - 1: p {p:.3f}; doubling {slope.slope:.2f} ± {slope.stderr:.2f}, p {slope.pvalue:.3f}")
