@@ -407,7 +407,7 @@ _ = release(final["resnext"], make_resnext, data, "a1_bonus_resnext.pt")
 # %% [markdown]
 # ### 2.3 All photos again, each at its own rate
 #
-# The rates of 2.1, zero last gammas, all photos and four seeds: for eight epochs, five at 32 pixels, two at 48 and one at 64, since eight runs of 20 would take a working day. ResNeXt-50 (1.3) joins at ResNeXt's rate, unsearched, with one seed.
+# The rates of 2.1, zero last gammas, all photos and four seeds: for eight epochs, five at 32 pixels, two at 48 and one at 64, since eight runs of 20 would take a working day. ResNeXt-50, with the paper's blocks and channels (1.3), joins at ResNeXt's rate, unsearched, with one seed.
 
 # %%
 own, seeds = {}, range(4 if FULL else 2)

@@ -140,6 +140,8 @@ def test_claims_about_the_runs_on_all_photos_at_own_rates():
     large = read("own_rates/resnext50-seed0")
     assert large["recipe"] == runs["resnext"][0]["recipe"], "the smaller's rate"
     assert large["data"] == runs["resnext"][0]["data"]
+    assert RESULTS["own.large_p"] > 0.05, "not clearly better"
+    assert RESULTS["own.resnext50_val"] < RESULTS["own.resnext_val"]
     for part in ("val", "test"):
         acc = 100 * large["metrics"][f"{part}_acc"]
         assert acc == pytest.approx(RESULTS[f"own.resnext50_{part}"], abs=6e-4)
